@@ -1,0 +1,3 @@
+"""An Airflow provider for machine-learning pipelines with reuse of unchanged steps."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,208 @@
+"""Decides, for one step of a run whose inputs are there, whether it takes an earlier result, runs, or waits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from airflow_ml_pipelines.core.errors import DocumentError
+from airflow_ml_pipelines.core.explain import explain_miss
+from airflow_ml_pipelines.core.inputs import ResolvedInput, resolve_inputs, resolve_output
+from airflow_ml_pipelines.core.key import digest_key, environment_document, key_document
+from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
+from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.records import Record, find_record, set_aside
+from airflow_ml_pipelines.core.runs import OutputDocument, RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.snapshot import Snapshot
+from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
+from airflow_ml_pipelines.core.verify import verify_record
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["Go", "Hit", "Outcome", "StepContext", "Wait", "decide", "look_up", "open_step", "reused_step"]
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """A step of a run, with what the plan found out about it.
+
+    :param upstream: the outputs of the steps that it reads from; None to look them up in the run's folder.
+    :param snapshot: where it was just taken.
+    """
+
+    workspace: Workspace
+    folder: RunFolder
+    run: RunDocument
+    step: StepSpec
+    plan: StepPlan
+    upstream: Mapping[str, Mapping[str, OutputDocument]] | None = None
+    snapshot: Snapshot | None = None
+
+    @cached_property
+    def inputs(self) -> dict[str, ResolvedInput]:
+        """The step's inputs. :raises DataError: where one has no data."""
+        upstream = self.upstream
+        if upstream is None:
+            steps = {item.source.step for item in self.step.inputs if isinstance(item.source, StepOutput)}
+            upstream = {step: resolve_output(self.folder, step) for step in steps}
+        return resolve_inputs(self.run.spec, self.step, self.workspace, self.plan.data, upstream)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The step's key document."""
+        return key_document(
+            self.step,
+            source=self.plan.snapshot,
+            hash_paths=self.plan.hash_paths,
+            values=self.run.parameters,
+            environment=environment_document(self.plan.environment, "{}.{}".format(*sys.version_info)),
+            fingerprints={name: item.fingerprint for name, item in self.inputs.items()},
+            formats={name: (item.data.form, item.tabular) for name, item in self.inputs.items()},
+        )
+
+    @cached_property
+    def key(self) -> str | None:
+        """The step's key, None where a part of it can't be computed (:attr:`unknown` says which)."""
+        return None if self.unknown else digest_key(self.document)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Which parts of the key can't be computed, and why."""
+        return tuple(
+            f"input {name!r} can't be told from another: {item.fingerprint.get('reason', 'its store gives no version')}"
+            for name, item in self.inputs.items()
+            if item.fingerprint.get("kind") == "unknown"
+        )
+
+    @property
+    def owner(self) -> str:
+        """What the step's lease is held as."""
+        return f"{self.run.pipeline}/{self.run.run}/{self.step.id}"
+
+    @property
+    def manifests(self) -> dict[str, Callable[[], Manifest]]:
+        """The manifests that are known and perhaps not stored yet, by digest."""
+        found = {
+            str(item.fingerprint.get("digest")): item.read_manifest
+            for item in self.inputs.values()
+            if item.read_manifest is not None
+        }
+        if (snapshot := self.snapshot) is not None:
+            found[snapshot.digest] = lambda: snapshot.manifest
+        return found
+
+    def again(self) -> StepContext:
+        """Return the same step with its inputs to be looked at afresh."""
+        return replace(self)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An earlier result is taken."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Go:
+    """The step runs.
+
+    :param reasons: why.
+    :param lease: held while it runs; None where nobody is to wait for it.
+    """
+
+    reasons: tuple[str, ...]
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Another is making the result at this moment."""
+
+    key: str
+    holder: LeaseDocument
+
+
+Outcome = Hit | Go | Wait
+
+
+def open_step(workspace: Workspace, folder: RunFolder, step: str) -> StepContext:
+    """Return a step of a planned run.
+
+    :raises NotFoundError: where the run has not begun.
+    :raises KeyError: where its plan has no such step.
+    """
+    run = folder.read_run()
+    plan = folder.read_plan()
+    if plan is None:
+        raise KeyError(step)
+    return StepContext(workspace, folder, run, run.spec.step(step), plan.step(step))
+
+
+def decide(context: StepContext, *, forced: str | None = None) -> Outcome:
+    """Decide what becomes of a step.
+
+    :param forced: a reason for which it runs in any case.
+    :raises DataError: where an input has no data.
+    """
+    if forced is not None:
+        return Go((forced,))
+    if context.run.regenerate_outputs:
+        return Go(("regenerate_outputs is true",))
+    if not context.step.allow_reuse:
+        return Go(("allow_reuse is false",))
+    key = context.key
+    if key is None:
+        return Go(context.unknown)
+    found, reasons = look_up(context)
+    if found is not None:
+        return Hit(found)
+    if context.plan.decision == "run" and context.plan.key == key:
+        reasons = context.plan.reasons  # the plan has set the damaged record aside, or named the difference
+    lease = acquire_lease(context.workspace.store, key, context.owner, context.workspace.lease_seconds)
+    if not isinstance(lease, Lease):
+        return Wait(key, lease)
+    found, _ = look_up(context)  # made between the first look and the lease
+    if found is not None:
+        lease.release()
+        return Hit(found)
+    return Go(reasons, lease)
+
+
+def look_up(context: StepContext, *, dry: bool = False) -> tuple[Record | None, tuple[str, ...]]:
+    """Return the whole record of a step's key, or why there is none.
+
+    :param dry: leave a damaged record where it is.
+    """
+    store, key = context.workspace.store, context.key
+    assert key is not None
+    try:
+        record = find_record(store, key)
+    except DocumentError as error:
+        return None, (str(error),)
+    if record is None:
+        run, step = context.run, context.step
+        return None, explain_miss(store, run.pipeline, step.id, context.document, context.manifests)
+    problems = verify_record(context.workspace, record)
+    if not problems:
+        return record, ()
+    if not dry:
+        kept = set_aside(store, key, problems)
+        problems = (*problems, f"the damaged record is set aside as {kept}")
+    return None, tuple(f"result of run {record.origin.run}: {problem}" for problem in problems)
+
+
+def reused_step(context: StepContext, record: Record) -> StepDocument:
+    """Return how a step went that takes an earlier result."""
+    return StepDocument(
+        step=context.step.id,
+        status="reused",
+        reasons=(f"same key as in run {record.origin.run} of {record.origin.pipeline}",),
+        key=record.key,
+        folder=record.folder,
+        outputs=record.outputs,
+        reused_from=record.origin,
+        saved=record.seconds,
+    )

@@ -1,0 +1,141 @@
+"""Finds what each input of a step is in a run: where its data lies and what identifies it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_ml_pipelines.core.errors import DataError, StoreError, did_you_mean
+from airflow_ml_pipelines.core.fingerprint import Fingerprint, fingerprint_data
+from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.parameters import read_data
+from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder
+from airflow_ml_pipelines.core.spec import (
+    Data,
+    DataParameter,
+    InputSpec,
+    Location,
+    PipelineSpec,
+    RegisteredDataset,
+    StepOutput,
+    StepSpec,
+    TabularFormat,
+)
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["ResolvedInput", "outside_data", "resolve_inputs", "resolve_output"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedInput:
+    """An input of a step in a run.
+
+    :param fingerprint: what the key document has for the data.
+    :param data: where the data lies and in what form the script gets it.
+    :param output: the output that it is, None for data from outside of the pipeline.
+    :param read_manifest: gives its files, for data from outside whose content was read.
+    """
+
+    spec: InputSpec
+    fingerprint: dict[str, Any]
+    data: Data
+    output: OutputDocument | None = None
+    read_manifest: Callable[[], Manifest] | None = None
+
+    @property
+    def tabular(self) -> TabularFormat | None:
+        """How the script reads it as a table."""
+        return self.data.tabular
+
+
+def outside_data(step: StepSpec, workspace: Workspace, values: Mapping[str, Any]) -> dict[str, Data]:
+    """Return the data of each input that comes from outside, with parameters and dataset names resolved.
+
+    :raises WorkspaceError: where there is no such dataset or datastore.
+    :raises ParameterError: where a parameter's value is no data.
+    """
+    found: dict[str, Data] = {}
+    for item in step.inputs:
+        source = item.source
+        if isinstance(source, StepOutput):
+            continue
+        resolved = read_data(values[source.parameter]) if isinstance(source, DataParameter) else source
+        if isinstance(resolved, RegisteredDataset):
+            resolved = workspace.dataset(resolved.dataset, resolved.version).data
+        found[item.name] = resolved
+    return found
+
+
+def resolve_inputs(
+    pipeline: PipelineSpec,
+    step: StepSpec,
+    workspace: Workspace,
+    outside: Mapping[str, Data],
+    upstream: Mapping[str, Mapping[str, OutputDocument]],
+) -> dict[str, ResolvedInput]:
+    """Return a step's inputs.
+
+    :param outside: see :func:`outside_data`.
+    :param upstream: the outputs of each step that this one reads from.
+    :raises DataError: where there is no data.
+    """
+    found: dict[str, ResolvedInput] = {}
+    for item in step.inputs:
+        if isinstance(item.source, StepOutput):
+            output = _output(upstream[item.source.step], step, item.source)
+            found[item.name] = ResolvedInput(
+                spec=item,
+                fingerprint={"kind": "content", "digest": output.digest},
+                data=Data(
+                    locations=(Location(datastore=output.datastore, path=output.path),),
+                    form="file" if output.single else "folder",
+                    tabular=_tabular(pipeline, item.source),
+                ),
+                output=output,
+            )
+            continue
+        data = outside[item.name]
+        fingerprint = _fingerprint(workspace, step, item, data)
+        found[item.name] = ResolvedInput(
+            spec=item, fingerprint=fingerprint.document, data=data, read_manifest=fingerprint.read_manifest
+        )
+    return found
+
+
+def resolve_output(folder: RunFolder, step: str) -> Mapping[str, OutputDocument]:
+    """Return the outputs of a step of a run.
+
+    :raises DataError: where the step has not ended well.
+    """
+    document = folder.read_step(step)
+    if document is None or not document.ended_well:
+        status = "has not run" if document is None else f"is {document.status}"
+        raise DataError(f"step {step!r} {status} in run {folder.run!r}, so its outputs are not there: clear it to run")
+    return document.outputs
+
+
+def _output(outputs: Mapping[str, OutputDocument], step: StepSpec, source: StepOutput) -> OutputDocument:
+    try:
+        return outputs[source.output]
+    except KeyError:
+        raise DataError(
+            f"step {step.name!r} reads output {source.output!r} of step {source.step!r}, which has none of that name."
+            + did_you_mean(source.output, outputs)
+        ) from None
+
+
+def _tabular(pipeline: PipelineSpec, source: StepOutput) -> TabularFormat | None:
+    with suppress(KeyError):  # a step of a hand-written DAG knows only itself
+        for output in pipeline.step(source.step).outputs:
+            if output.name == source.output:
+                return output.tabular
+    return None
+
+
+def _fingerprint(workspace: Workspace, step: StepSpec, item: InputSpec, data: Data) -> Fingerprint:
+    try:
+        return fingerprint_data(data, workspace.datastore, item.fingerprint, workspace.stat_cache)
+    except (DataError, StoreError) as error:
+        raise DataError(f"input {item.name!r} of step {step.name!r}: {error}") from None

@@ -1,0 +1,98 @@
+"""Records: what a step made under a key, kept for every later run that has the same key.
+
+A record is written once, after the outputs and their manifests are complete. The index ``reuse/<ab>/<key>.json`` holds
+the latest record of a key as one small object that is replaced atomically, so a look-up is one read. A record whose
+outputs are found damaged is set aside under its key with what was wrong, never silently deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from airflow_ml_pipelines.core import layout
+from airflow_ml_pipelines.core.documents import read_document, write_document
+from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
+from airflow_ml_pipelines.core.runs import Origin, OutputDocument
+from airflow_ml_pipelines.core.store import Store
+
+__all__ = ["SCHEMA", "Record", "find_record", "set_aside", "write_record"]
+
+SCHEMA = 1
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step made under a key.
+
+    :param document: the key document, so that a later difference can be named.
+    :param folder: the attempt's folder under the workspace's root (logs, metrics, files).
+    :param started: seconds since the epoch, as ``finished``.
+    """
+
+    schema: int = SCHEMA
+    key: str
+    document: dict[str, Any]
+    origin: Origin
+    folder: str
+    outputs: dict[str, OutputDocument] = {}
+    started: float
+    finished: float
+    git: dict[str, str] = {}
+
+    @property
+    def seconds(self) -> float:
+        """How long the step took."""
+        return self.finished - self.started
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that no longer counts."""
+
+    schema: int = SCHEMA
+    problems: tuple[str, ...]
+    when: float
+    record: msgspec.Raw
+
+
+def find_record(store: Store, key: str) -> Record | None:
+    """Return the record of a key, None where there is none.
+
+    :raises DocumentError: where it can't be read (a newer version of this package may have written it).
+    """
+    path = layout.record_path(key)
+    try:
+        data = store.get(path)
+    except NotFoundError:
+        return None
+    record = read_document(data, Record, what=f"record {path}", schema=SCHEMA)
+    if record.key != key:
+        raise DocumentError(f"record {path} is of another key, {record.key}")
+    return record
+
+
+def write_record(store: Store, record: Record) -> None:
+    """Make a record the one that its key is looked up to."""
+    data = write_document(record)
+    store.put(f"{record.folder}/record.json", data)
+    store.put(layout.record_path(record.key), data)
+
+
+def set_aside(store: Store, key: str, problems: tuple[str, ...]) -> str:
+    """Take the record of a key out of the index, keeping it with what was wrong; return where it is kept now."""
+    path = layout.record_path(key)
+    try:
+        data = store.get(path)
+    except NotFoundError:
+        return ""
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        data = msgspec.json.encode(data.decode(errors="replace"))
+    document = msgspec.json.encode(SetAside(problems=problems, when=time.time(), record=msgspec.Raw(data)))
+    number = 1
+    while not store.create(kept := f"{layout.set_aside_folder(key)}/{number}.json", document):
+        number += 1
+    store.delete(path)
+    return kept

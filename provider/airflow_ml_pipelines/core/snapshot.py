@@ -1,0 +1,135 @@
+"""Takes source directories as snapshots, and stores each snapshot once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_ml_pipelines.core.archive import check_name, write_archive
+from airflow_ml_pipelines.core.canonical import canonical_json
+from airflow_ml_pipelines.core.errors import DataError, SnapshotError
+from airflow_ml_pipelines.core.ignore import IgnoreRules
+from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.statcache import StatCache
+from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
+
+__all__ = ["Snapshot", "digest_paths", "take_snapshot"]
+
+_TRIES = 3
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a source directory at one moment.
+
+    :param digest: of the files' paths, bytes and executable bits.
+    """
+
+    directory: Path
+    digest: str
+    _rules: IgnoreRules
+    _cache: StatCache
+    _tree: Tree
+
+    @property
+    def manifest(self) -> Manifest:
+        """The files. :raises SnapshotError: where the directory has changed and they are no longer known."""
+        try:
+            return self._tree.manifest
+        except DataError as error:
+            raise SnapshotError(str(error)) from None
+
+    def publish(self, store: Store) -> str:
+        """Store the files as an archive and their list beside it, and return the archive's path in the store.
+
+        Does nothing where both are there. What is stored is what was digested: files that changed meanwhile are looked
+        at again a few times.
+
+        :raises SnapshotError: where the files have changed since the snapshot was taken.
+        """
+        archive, listing = f"snapshots/{self.digest}.zip", f"snapshots/{self.digest}.json"
+        if store.info(archive) is not None and store.info(listing) is not None:
+            return archive
+        with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
+            file = Path(folder, "snapshot.zip")
+            manifest = self._pack(file)
+            store.upload(file, archive)
+        store.put(listing, canonical_json(manifest.to_dict()))
+        return archive
+
+    def _pack(self, file: Path) -> Manifest:
+        expected = self.manifest
+        for _ in range(_TRIES):
+            try:
+                found = write_archive(((entry, self.directory / entry.path) for entry in expected), file)
+            except FileNotFoundError:
+                found = _scan(self.directory, self._rules, self._cache).manifest
+            except OSError as error:
+                raise SnapshotError(f"{error.filename} can't be stored: {error.strerror}") from None
+            else:
+                if found.digest == self.digest:
+                    return found
+        raise SnapshotError(
+            f"{self.directory} has changed since its snapshot was taken ({_differences(expected, found)}): "
+            "wait until nothing writes to it, and start again"
+        )
+
+
+def take_snapshot(directory: Path, *, ignore: Sequence[str] = (), cache: StatCache) -> Snapshot:
+    """Take a directory as it is now, without the files that are ignored.
+
+    Links to files and folders inside the directory count as what they lead to.
+
+    :param ignore: git patterns on top of the ignore file's.
+    :raises SnapshotError: where there is no such directory, for a link that leaves it or leads nowhere, for what is
+        neither file nor folder, for a file that can't be read, and for a name that not every system can have.
+    """
+    top = Path(os.path.abspath(directory))
+    if not top.is_dir():
+        found = "a file" if top.exists() else "nothing there"
+        raise SnapshotError(f"source_directory {str(directory)!r}: expected a folder at {top}, found {found}")
+    rules = IgnoreRules.read(top, ignore)
+    tree = _scan(top, rules, cache)
+    return Snapshot(top, tree.digest, rules, cache, tree)
+
+
+def digest_paths(base: Path, paths: Sequence[str], cache: StatCache) -> dict[str, str]:
+    """Return the digest of each of some files and folders, by the path as it was given.
+
+    Of a folder, what no snapshot has (caches, virtual environments, editors' files) does not count.
+
+    :param base: what relative paths are relative to.
+    :raises SnapshotError: where there is nothing at a path, or it can't be read.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        top = base / path
+        try:
+            if top.is_dir():
+                tree = scan_tree(top, rules=IgnoreRules(), executable=True, cache=cache)
+            else:
+                tree = scan_file(top, executable=True, cache=cache)
+        except DataError as error:
+            raise SnapshotError(f"hash_paths {path!r}: {error}") from None
+        found[path] = tree.digest
+    return found
+
+
+def _scan(directory: Path, rules: IgnoreRules, cache: StatCache) -> Tree:
+    try:
+        return scan_tree(directory, rules=rules, executable=True, contained=True, cache=cache)
+    except DataError as error:
+        raise SnapshotError(str(error)) from None
+
+
+def _differences(expected: Manifest, found: Manifest) -> str:
+    before = {entry.path: entry for entry in expected}
+    after = {entry.path: entry for entry in found}
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    return ", ".join(changed[:_SHOWN]) + more

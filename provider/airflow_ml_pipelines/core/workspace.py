@@ -1,0 +1,414 @@
+"""The workspace: a root under which everything is kept, and what is known by name in it.
+
+What the workspace file names (:mod:`airflow_ml_pipelines.workspace_file`) comes first and is fixed; what code
+registers lies under the root, where every process that opens the workspace finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airflow_ml_pipelines.core import registry
+from airflow_ml_pipelines.core.credentials import (
+    check_environment,
+    check_options,
+    check_url,
+    connection_options,
+    resolve_credentials,
+    variable_name,
+)
+from airflow_ml_pipelines.core.documents import write_document
+from airflow_ml_pipelines.core.errors import (
+    ComputeTargetException,
+    StoreError,
+    WorkspaceError,
+    did_you_mean,
+)
+from airflow_ml_pipelines.core.named import FRESH, Named, spec_content
+from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
+from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
+from airflow_ml_pipelines.core.store import Store, open_store
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.statcache import StatCache
+
+__all__ = [
+    "BLOB_STORE",
+    "FILE_STORE",
+    "LOCAL_TARGET",
+    "ComputeTargetSpec",
+    "DatasetRecord",
+    "DatastoreSpec",
+    "Workspace",
+    "default_cache_directory",
+]
+
+BLOB_STORE = "workspaceblobstore"
+"""The datastore that every workspace has and that is its default, unless it says otherwise."""
+
+FILE_STORE = "workspacefilestore"
+"""The other datastore that every workspace has."""
+
+LOCAL_TARGET = "local"
+"""The compute target that every workspace has: the machine that runs the step's task."""
+
+_CURATED = "AzureML-"
+
+
+def default_cache_directory() -> Path:
+    """Return where environments and what is known of files are kept: ``$ML_PIPELINES_CACHE``, else under the home."""
+    given = os.environ.get("ML_PIPELINES_CACHE")
+    return Path(given).absolute() if given else Path.home() / ".cache" / "ml-pipelines"
+
+
+class Workspace:
+    """A workspace. Safe to use from several threads; stores are opened when they are first used, once.
+
+    :param root: where everything is kept; a URL or a local path, or a spec where it needs options or credentials.
+    :param file: the workspace file, None where there is none.
+    :param datastores: those that the file names; two more are always there, under the root.
+    :param aml_compute_kind: which kind of compute target one created as ``AmlCompute`` is.
+    :param lease_seconds: how long a step that others wait for may give no sign of life.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: str | Path | DatastoreSpec,
+        *,
+        file: Path | None = None,
+        datastores: Iterable[DatastoreSpec] = (),
+        default_datastore: str | None = None,
+        compute_targets: Iterable[ComputeTargetSpec] = (),
+        default_compute_target: str = LOCAL_TARGET,
+        aml_compute_kind: str = LOCAL_TARGET,
+        environments: Iterable[EnvironmentSpec] = (),
+        lease_seconds: float = 60,
+        cache_directory: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.default_compute_target = default_compute_target
+        self.aml_compute_kind = aml_compute_kind
+        self.lease_seconds = lease_seconds
+        self.cache_directory = cache_directory or default_cache_directory()
+        self._root = _checked(root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root)))
+        self._where = f"workspace {name!r} ({file or self._root.url})"
+        self._lock = threading.RLock()
+        self._stores: dict[bytes, Store] = {}
+        self._stat_cache: StatCache | None = None
+        self._defaults: tuple[float, str | None] | None = None
+        self._environments = {spec.name: spec for spec in environments}
+        stores = (self._below_root(BLOB_STORE), self._below_root(FILE_STORE), *map(_checked, datastores))
+        self._datastores: Named[DatastoreSpec] = Named(
+            registry.DatastoreDocument,
+            stores,
+            lambda: self.store,
+            noun="datastore",
+            where=self._where,
+            error=WorkspaceError,
+        )
+        self._compute_targets: Named[ComputeTargetSpec] = Named(
+            registry.ComputeDocument,
+            (ComputeTargetSpec(LOCAL_TARGET), *compute_targets),
+            lambda: self.store,
+            noun="compute target",
+            where=self._where,
+            error=ComputeTargetException,
+        )
+        self._default_datastore = default_datastore
+        for noun, default, known in (
+            ("datastore", default_datastore, self._datastores.fixed),
+            ("compute target", default_compute_target, self._compute_targets.fixed),
+        ):
+            if default is not None and default not in known:
+                raise WorkspaceError(
+                    f"{self._where}: the default {noun} {default!r} is none.{did_you_mean(default, known)}"
+                )
+
+    @classmethod
+    def local(cls, folder: str | Path, name: str | None = None) -> Workspace:
+        """Make a workspace whose root is a local folder and that needs no file."""
+        root = Path(folder).absolute()
+        return cls(name or root.name or "local", root)
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.name!r}, {self._root.url!r})"
+
+    @property
+    def root(self) -> DatastoreSpec:
+        """Where everything is kept."""
+        return self._root
+
+    @property
+    def store(self) -> Store:
+        """The root."""
+        return self._open(self._root, "the workspace's root")
+
+    @property
+    def stat_cache(self) -> StatCache:
+        """What is remembered of files that did not change."""
+        from airflow_ml_pipelines.core.statcache import StatCache
+
+        with self._lock:
+            if self._stat_cache is None:
+                self._stat_cache = StatCache(self.cache_directory / "stat")
+            return self._stat_cache
+
+    # --- datastores ----------------------------------------------------------------------------------------------
+
+    def datastores(self) -> Mapping[str, DatastoreSpec]:
+        """Return every datastore by its name."""
+        return self._datastores.all()
+
+    def datastore_spec(self, name: str | None = None) -> DatastoreSpec:
+        """Return what is known of a datastore; of the default one for None.
+
+        :raises WorkspaceError: where there is none of that name.
+        """
+        return self._datastores.get(self.default_datastore if name is None else name)
+
+    def datastore(self, name: str | None = None) -> Store:
+        """Open a datastore; the default one for None.
+
+        :raises WorkspaceError: where there is none of that name, or it can't be opened.
+        """
+        spec = self.datastore_spec(name)
+        return self._open(spec, f"datastore {spec.name!r}")
+
+    def open_url(self, url: str) -> Store:
+        """Open a store by its URL, with the credentials of the root or the datastore that has this URL, if any."""
+        wanted = _canonical_url(url)
+        for spec in (self._root, *self.datastores().values()):
+            if _canonical_url(spec.url) == wanted:
+                return self._open(spec, f"datastore {spec.name!r}")
+        return self._open(DatastoreSpec(url, url), f"store {url!r}")
+
+    def register_datastore(self, spec: DatastoreSpec) -> DatastoreSpec:
+        """Register a datastore, or replace a registered one; return it as it is kept (a local path is absolute).
+
+        :raises WorkspaceError: where it has a secret in it, or the name is one that the workspace file has.
+        """
+        if not spec.name or not spec.url:
+            raise WorkspaceError(f"a datastore needs a name and a URL to be registered: {spec}")
+        absolute = spec.url if "://" in spec.url else str(Path(spec.url).absolute())
+        return self._datastores.register(_checked(replace(spec, url=absolute)))
+
+    def unregister_datastore(self, name: str) -> None:
+        """Forget a registered datastore; its data stay. :raises WorkspaceError: where it was not registered."""
+        self._datastores.unregister(name)
+
+    @property
+    def default_datastore(self) -> str:
+        """The name of the default datastore."""
+        if self._default_datastore is not None:
+            return self._default_datastore
+        with self._lock:
+            if self._defaults is None or time.monotonic() - self._defaults[0] > FRESH:
+                self._defaults = (time.monotonic(), registry.read_defaults(self.store).default_datastore)
+            return self._defaults[1] or BLOB_STORE
+
+    def set_default_datastore(self, name: str) -> None:
+        """Make a datastore the default one.
+
+        :raises WorkspaceError: where there is none of that name, or the workspace file says which one it is.
+        """
+        self.datastore_spec(name)
+        if self._default_datastore not in (None, name):
+            raise WorkspaceError(
+                f"{name!r} can't be made the default datastore: {self._where} says "
+                f"`default_datastore: {self._default_datastore}`; change it there"
+            )
+        self.store.put("defaults.json", write_document(registry.DefaultsDocument(default_datastore=name)))
+        with self._lock:
+            self._defaults = None
+
+    # --- compute targets -----------------------------------------------------------------------------------------
+
+    def compute_targets(self) -> Mapping[str, ComputeTargetSpec]:
+        """Return every compute target by its name."""
+        return self._compute_targets.all()
+
+    def compute_target(self, name: str | None = None) -> ComputeTargetSpec:
+        """Return a compute target; the default one for None.
+
+        :raises ComputeTargetException: where there is none of that name.
+        """
+        return self._compute_targets.get(self.default_compute_target if name is None else name)
+
+    def register_compute_target(self, spec: ComputeTargetSpec) -> ComputeTargetSpec:
+        """Register a compute target, or replace a registered one.
+
+        :raises WorkspaceError: where it has a secret in it.
+        :raises ComputeTargetException: where the name is one that the workspace file has.
+        """
+        if not spec.name or not spec.type:
+            raise WorkspaceError(f"a compute target needs a name and a type to be registered: {spec}")
+        check_options(spec.options, f"compute target {spec.name!r}")
+        return self._compute_targets.register(spec)
+
+    def unregister_compute_target(self, name: str) -> None:
+        """Forget a registered compute target. :raises ComputeTargetException: where it was not registered."""
+        self._compute_targets.unregister(name)
+
+    # --- environments --------------------------------------------------------------------------------------------
+
+    def environments(self) -> Mapping[str, EnvironmentSpec]:
+        """Return the latest version of every environment by its name."""
+        found = registry.find_latest(self.store, registry.EnvironmentDocument)
+        registered = {document.environment.name: document.environment for document in found}
+        return MappingProxyType({**registered, **self._environments})
+
+    def environment(self, name: str, version: str | int | None = None) -> EnvironmentSpec:
+        """Return an environment by its name, or by ``name:version``.
+
+        A curated one of the reference (``AzureML-…``) that nobody named or registered is the interpreter that runs
+        the pipeline.
+
+        :raises WorkspaceError: where there is none of that name and version.
+        """
+        if version is None and ":" in name:
+            name, _, version = name.rpartition(":")
+        fixed = self._environments.get(name)
+        if fixed is not None:
+            if version not in (None, "latest"):
+                raise WorkspaceError(
+                    f"environment {name!r} has no version {version}: {self._where} has it, without versions"
+                )
+            return fixed
+        found = registry.read_version(self.store, registry.EnvironmentDocument, name, version, self._where)
+        if found is not None:
+            return found.environment
+        if name.startswith(_CURATED):
+            return EnvironmentSpec(name=name)
+        raise WorkspaceError(
+            f"there is no environment {name!r} in {self._where}.{did_you_mean(name, self.environments())}"
+        )
+
+    def register_environment(self, spec: EnvironmentSpec) -> EnvironmentSpec:
+        """Register an environment under its name; return it with its version.
+
+        Where it equals the latest version, it is that version.
+
+        :raises WorkspaceError: where it has a secret in it, or the name is one that the workspace file has.
+        """
+        if not spec.name or ":" in spec.name:
+            raise WorkspaceError(
+                f"an environment needs a name without ':' to be registered, not {spec.name!r}"
+            )
+        check_environment(spec, f"environment {spec.name!r}")
+        if spec.name in self._environments:
+            raise WorkspaceError(
+                f"environment {spec.name!r} can't be registered: {self._where} has one of that name; "
+                "take another name, or change it there"
+            )
+        return registry.add_version(
+            self.store,
+            registry.EnvironmentDocument,
+            spec.name,
+            same=lambda known: known.environment.digest == spec.digest,
+            make=lambda number: registry.EnvironmentDocument(
+                environment=msgspec.structs.replace(spec, version=str(number)), created=time.time()
+            ),
+        ).environment
+
+    # --- datasets ------------------------------------------------------------------------------------------------
+
+    def datasets(self) -> Mapping[str, DatasetRecord]:
+        """Return the latest version of every dataset by its name."""
+        return MappingProxyType({item.name: item for item in registry.find_latest(self.store, DatasetRecord)})
+
+    def dataset_versions(self, name: str) -> list[int]:
+        """Return the versions of a dataset, the oldest first; none where there is no such dataset."""
+        return registry.find_versions(self.store, DatasetRecord, name)
+
+    def dataset(self, name: str, version: str | int | None = None) -> DatasetRecord:
+        """Return a registered dataset; the latest version for None.
+
+        :raises WorkspaceError: where there is none of that name and version.
+        """
+        found = registry.read_version(self.store, DatasetRecord, name, version, self._where)
+        if found is not None:
+            return found
+        raise WorkspaceError(
+            f"there is no dataset {name!r} in {self._where}.{did_you_mean(name, self.datasets())}"
+        )
+
+    def register_dataset(
+        self,
+        name: str,
+        data: Data,
+        manifest_digest: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> DatasetRecord:
+        """Register data under a name; return the version that it is.
+
+        Where the latest version has the same data and digest, it is that version.
+
+        :raises WorkspaceError: where a URL has a secret in it.
+        """
+        if not name:
+            raise WorkspaceError("a dataset needs a name to be registered")
+        for location in data.locations:
+            if location.datastore is None:
+                check_url(location.path, f"dataset {name!r}")
+        return registry.add_version(
+            self.store,
+            DatasetRecord,
+            name,
+            same=lambda known: known.data == data and known.digest == manifest_digest,
+            make=lambda number: DatasetRecord(
+                name=name,
+                version=number,
+                data=data,
+                digest=manifest_digest,
+                description=description,
+                tags=dict(tags or {}),
+                created=time.time(),
+            ),
+        )
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _below_root(self, name: str) -> DatastoreSpec:
+        url = self._root.url
+        return replace(self._root, name=name, url=f"{url if url.endswith('/') else url + '/'}data/{name}")
+
+    def _open(self, spec: DatastoreSpec, what: str) -> Store:
+        key = spec_content(spec)
+        with self._lock:
+            store = self._stores.get(key)
+            if store is None:
+                options = connection_options(spec.connection, what) if spec.connection else {}
+                options |= {**spec.options, **resolve_credentials(spec.credentials, what)}
+                try:
+                    store = open_store(spec.url, **options)
+                except StoreError as error:
+                    raise WorkspaceError(f"{what} can't be opened: {error}") from error
+                self._stores[key] = store
+            return store
+
+
+def _checked(spec: DatastoreSpec) -> DatastoreSpec:
+    what = f"datastore {spec.name!r}"
+    check_url(spec.url, what)
+    check_options(spec.options, what)
+    for option, reference in spec.credentials.items():
+        variable_name(reference, f"{what}, credential {option!r}")
+    return spec
+
+
+def _canonical_url(url: str) -> str:
+    if "://" not in url or url.startswith("file://"):
+        return open_store(url).url
+    return url.rstrip("/")

@@ -1,0 +1,184 @@
+"""The workspace file, ``workspace.yaml``: how it is found, read and made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from airflow_ml_pipelines._yaml import YamlProblemError, read_yaml
+from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.workspace_model import DEFAULT_ROOT, WorkspaceFile, describe_error, find_problems
+
+__all__ = ["FILE_NAME", "create_workspace_file", "find_workspace_file", "load_workspace"]
+
+FILE_NAME = "workspace.yaml"
+
+_VARIABLE = "ML_PIPELINES_WORKSPACE"
+
+_loaded: dict[Path, tuple[tuple[int, int, str | None], Workspace]] = {}
+_lock = threading.Lock()
+
+
+def load_workspace(path: Path | str | None = None) -> Workspace:
+    """Open the workspace that a file describes.
+
+    A file that did not change is read once in a process.
+
+    :param path: the file, or its folder; None for the one that ``ML_PIPELINES_WORKSPACE`` names, else the nearest
+        ``workspace.yaml`` from the current folder upwards.
+    :raises WorkspaceError: where there is none, or something in it is wrong; the text says where and what.
+    """
+    file = _find(path)
+    try:
+        status = file.stat()
+        stamp = (status.st_mtime_ns, status.st_size, os.environ.get("ML_PIPELINES_CACHE"))
+        with _lock:
+            known = _loaded.get(file)
+            if known is None or known[0] != stamp:
+                known = _loaded[file] = (stamp, _read(file))
+            return known[1]
+    except OSError as error:
+        raise WorkspaceError(f"the workspace file {file} can't be read: {error.strerror or error}") from None
+
+
+def find_workspace_file(start: Path | str | None = None) -> Path | None:
+    """Return the nearest ``workspace.yaml`` from a folder upwards (the current one for None), None for none."""
+    top = Path(start or ".").absolute()
+    return next(
+        (folder / FILE_NAME for folder in (top, *top.parents) if (folder / FILE_NAME).is_file()), None
+    )
+
+
+def _find(path: Path | str | None) -> Path:
+    origin = "" if path else f", which {_VARIABLE} names"
+    path = path or os.environ.get(_VARIABLE)
+    if not path:
+        found = find_workspace_file()
+        if found is None:
+            raise WorkspaceError(
+                f"there is no {FILE_NAME} in {Path.cwd()} or above it, and {_VARIABLE} is not set: make a workspace with "
+                "`ml-pipelines init` or Workspace.create(name), or say where it is"
+            )
+        return found
+    file = Path(os.path.normpath(Path(path).expanduser().absolute()))
+    if file.is_dir():
+        file /= FILE_NAME
+    if not file.is_file():
+        raise WorkspaceError(
+            f"there is no workspace file {file}{origin}: give the path of a {FILE_NAME} or of its folder, "
+            "or make one with Workspace.create(name)"
+        )
+    return file
+
+
+def _read(file: Path) -> Workspace:
+    try:
+        source = read_yaml(file.read_bytes())
+    except YamlProblemError as error:
+        raise WorkspaceError(f"{file}:{error.position.line}:{error.position.column}: {error}") from None
+    try:
+        model = WorkspaceFile.model_validate({} if source.value is None else source.value)
+        problems = list(find_problems(model))
+    except ValidationError as error:
+        problems = [describe_error(item) for item in error.errors(include_url=False)]
+    if problems:
+        placed = [(source.locate(item.path, key=item.at_key), str(item)) for item in problems]
+        raise WorkspaceError(
+            "\n".join(f"{file}:{at.line}:{at.column}: {text}" for at, text in sorted(placed))
+        )
+    return model.to_workspace(file)
+
+
+_TEMPLATE = """\
+# The workspace: where everything is kept, and what pipelines call by name. It has no secrets: keep it under version
+# control.
+name: {name}
+
+# A folder beside this file, or a URL such as s3://bucket/folder.
+root: {root}
+
+# Datastores besides workspaceblobstore (the default) and workspacefilestore, which lie under the root.
+# Credentials are never written here: name an Airflow connection, or environment variables.
+# datastores:
+#   raw: ../raw-data
+#   lake:
+#     url: s3://bucket/lake
+#     connection: my_aws
+#   other:
+#     url: s3://bucket/other
+#     credentials: {{key: "env:OTHER_KEY", secret: "env:OTHER_SECRET"}}
+# default_datastore: lake
+
+# Environments that steps call by name.
+# environments:
+#   sklearn:
+#     python: "3.12"
+#     pip: [pandas, scikit-learn]
+"""
+
+
+def create_workspace_file(folder: Path | str, name: str, *, exist_ok: bool = False) -> Workspace:
+    """Make a workspace in a folder: ``workspace.yaml`` and, beside it, the folder in which everything is kept.
+
+    :param exist_ok: whether a workspace of this name may be there already, which is opened then.
+    :raises WorkspaceError: where one is there already.
+    """
+    if not name or not name.isprintable():
+        raise WorkspaceError(f"expected a name for the workspace, found {name!r}")
+    place = Path(folder).expanduser().absolute()
+    file = place / FILE_NAME
+    root = place / DEFAULT_ROOT
+    try:
+        if not file.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError), (root / ".gitignore").open("x", encoding="utf-8") as ignore:
+                ignore.write("*\n")
+        made = _write_new(file, _TEMPLATE.format(name=_scalar(name), root=DEFAULT_ROOT))
+    except OSError as error:
+        raise WorkspaceError(f"no workspace can be made in {place}: {error.strerror or error}") from None
+    if made:
+        return load_workspace(file)
+    if not exist_ok:
+        raise WorkspaceError(
+            f"there is a workspace already: {file}; open it with load_workspace or give exist_ok=True"
+        )
+    workspace = load_workspace(file)
+    if workspace.name != name:
+        raise WorkspaceError(
+            f"there is a workspace already, and its name is {workspace.name!r}, not {name!r}: {file}; "
+            "make the new one in another folder"
+        )
+    return workspace
+
+
+def _write_new(file: Path, text: str) -> bool:
+    """Write a file that must not exist yet, such that nobody reads a part of it."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}")
+    aside.write_text(text, encoding="utf-8")
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            with file.open("x", encoding="utf-8") as target:
+                target.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        aside.unlink()
+    return True
+
+
+def _scalar(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text) and text.lower() not in {
+        "true", "false", "null", "yes", "no", "on", "off", "y", "n",
+    }  # fmt: skip
+    return text if plain else json.dumps(text, ensure_ascii=False)
