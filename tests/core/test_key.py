@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.key import FIELDS, digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.spec import (
+    Data,
     EnvironmentSpec,
     InputPath,
     InputSpec,
     Location,
-    Data,
     OutputPath,
     OutputSpec,
     ParameterValue,
@@ -62,7 +62,9 @@ DIFFERENT_STEPS = {
     "argument text": changed(arguments=((Text(text="--rate"),), *STEP.arguments[1:])),
     "argument order": changed(arguments=STEP.arguments[::-1]),
     "argument boundaries": changed(arguments=(STEP.arguments[0] + STEP.arguments[1], *STEP.arguments[2:])),
-    "text that looks like an input": changed(arguments=(*STEP.arguments[:2], (Text(text="--in=<input images>"),))),
+    "text that looks like an input": changed(
+        arguments=(*STEP.arguments[:2], (Text(text="--in=<input images>"),))
+    ),
     "parameter": changed(parameters={**STEP.parameters, "epochs": 4}),
     "parameter name": changed(parameters={"epoch": 3, "rate": ParameterValue(parameter="lr")}),
     "input mode": changed(inputs=(msgspec.structs.replace(STEP.inputs[0], mode="download"),)),
@@ -90,7 +92,9 @@ DIFFERENT_VALUES = {
     "packages": {
         "environment": environment_document(EnvironmentSpec(pip=("pandas<3",), user_managed=False), "3.12")
     },
-    "python": {"environment": environment_document(EnvironmentSpec(pip=("pandas",), user_managed=False), "3.13")},
+    "python": {
+        "environment": environment_document(EnvironmentSpec(pip=("pandas",), user_managed=False), "3.13")
+    },
     "variables": {
         "environment": environment_document(
             EnvironmentSpec(pip=("pandas",), user_managed=False, variables={"A": "1"}), "3.12"
@@ -165,7 +169,10 @@ texts = st.text(max_size=20)
 @given(st.lists(texts, max_size=4), st.lists(texts, max_size=4))
 def test_different_arguments_never_share_a_key(one, other):
     first, second = (
-        key(changed(arguments=tuple((Text(text=item),) for item in items), inputs=(), outputs=()), fingerprints={})
+        key(
+            changed(arguments=tuple((Text(text=item),) for item in items), inputs=(), outputs=()),
+            fingerprints={},
+        )
         for items in (one, other)
     )
     assert (first == second) == (one == other)
@@ -181,7 +188,9 @@ def test_key_does_not_vary_on_the_order_of_mappings(names):
     variables = {name: name.upper() for name in names}
     hash_paths = {name: name * 64 for name in names}
     environment = environment_document(EnvironmentSpec(variables=variables), "3.12")
-    sorted_environment = environment_document(EnvironmentSpec(variables=dict(sorted(variables.items()))), "3.12")
+    sorted_environment = environment_document(
+        EnvironmentSpec(variables=dict(sorted(variables.items()))), "3.12"
+    )
     assert key(hash_paths=hash_paths, environment=environment) == key(
         hash_paths=dict(sorted(hash_paths.items())), environment=sorted_environment
     )

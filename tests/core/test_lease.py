@@ -121,7 +121,9 @@ def test_of_many_processes_exactly_one_takes_an_expired_lease_over(store, tmp_pa
     age(store, 61)
     spawn = multiprocessing.get_context("spawn")
     start, queue = spawn.Event(), spawn.Queue()
-    processes = [spawn.Process(target=_take_over, args=(tmp_path, start, queue, number)) for number in range(4)]
+    processes = [
+        spawn.Process(target=_take_over, args=(tmp_path, start, queue, number)) for number in range(4)
+    ]
     for process in processes:
         process.start()
     start.set()

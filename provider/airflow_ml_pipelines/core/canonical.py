@@ -30,7 +30,9 @@ def digest_document(tag: str, document: Any) -> str:
 
 def pretty_json(document: Any) -> bytes:
     """Return JSON for people to read, ending with a line break."""
-    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def compact_json(document: Any) -> bytes:

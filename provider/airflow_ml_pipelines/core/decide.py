@@ -153,9 +153,12 @@ def decide(context: StepContext, *, forced: str | None = None) -> Outcome:
         return Go(("regenerate_outputs is true",))
     if not context.step.allow_reuse:
         return Go(("allow_reuse is false",))
-    key = context.key
-    if key is None:
+    if context.key is None:
         return Go(context.unknown)
+    return _reuse_or_take_lease(context, context.key)
+
+
+def _reuse_or_take_lease(context: StepContext, key: str) -> Outcome:
     found, reasons = look_up(context)
     if found is not None:
         return Hit(found)

@@ -12,7 +12,7 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["CHUNK", "Digester", "digest_bytes", "digest_file"]
+__all__ = ["CHUNK", "Digester", "digest_bytes", "digest_file", "read_digest"]
 
 CHUNK = 8 << 20
 """Bytes up to which a file is digested in one piece. Part of the format: never change it."""
@@ -72,27 +72,36 @@ def digest_file(path: str | os.PathLike[str], size: int | None = None) -> tuple[
     :param size: what the file's size was a moment ago, where the caller knows.
     :raises OSError: where the file can't be read.
     """
+    digest, read = read_digest(path, size)
+    return digest.hex(), read
+
+
+def read_digest(path: str | os.PathLike[str], size: int | None = None) -> tuple[bytes, int]:
+    """Return the same as :func:`digest_file`, with the digest as 32 bytes."""
     descriptor = os.open(path, _FLAGS)
     try:
-        return _digest_open(descriptor, os.fstat(descriptor).st_size if size is None else size)
+        if size is None:
+            size = os.fstat(descriptor).st_size
+        if size > CHUNK:
+            return _digest_large(descriptor, size)
+        data = os.read(descriptor, size + 1)
+        if len(data) == size:
+            return hashlib.sha256(data).digest(), size
+        return _digest_rest(descriptor, data)
     finally:
         os.close(descriptor)
 
 
-def _digest_open(descriptor: int, size: int) -> tuple[str, int]:
-    if size > CHUNK:
-        return _digest_large(descriptor, size)
-    data = os.read(descriptor, size + 1)
-    if len(data) == size:
-        return hashlib.sha256(data).hexdigest(), size
-    whole = Digester()  # it grows or shrinks while it is read, or it has no size of its own
-    whole.update(data)
-    while more := os.read(descriptor, _PIECE):
-        whole.update(more)
-    return whole.hexdigest(), whole.size
+def _digest_rest(descriptor: int, data: bytes) -> tuple[bytes, int]:
+    """Digest a file that grows or shrinks while it is read, or that has no size of its own."""
+    whole = Digester()
+    while data:
+        whole.update(data)
+        data = os.read(descriptor, _PIECE)
+    return bytes.fromhex(whole.hexdigest()), whole.size
 
 
-def _digest_large(descriptor: int, size: int) -> tuple[str, int]:
+def _digest_large(descriptor: int, size: int) -> tuple[bytes, int]:
     whole = hashlib.sha256(_TAG)
     read = 0
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -108,7 +117,7 @@ def _digest_large(descriptor: int, size: int) -> tuple[str, int]:
             digest, length = future.result()
             whole.update(digest)
             read += length
-    return whole.hexdigest(), read
+    return whole.digest(), read
 
 
 def _chunk(descriptor: int, start: int) -> tuple[bytes, int]:

@@ -65,7 +65,10 @@ def explain_miss(
 
 
 def diff_keys(
-    old: Mapping[str, Any], new: Mapping[str, Any], store: Store | None = None, manifests: Manifests | None = None
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    store: Store | None = None,
+    manifests: Manifests | None = None,
 ) -> tuple[Difference, ...]:
     """Return in what two key documents differ.
 
@@ -195,7 +198,9 @@ class _Library:
             return "its files changed"
         texts = [f"{name} is new" for name in sorted(after.keys() - before.keys())]
         texts += [f"{name} is gone" for name in sorted(before.keys() - after.keys())]
-        texts += [f"{name} changed" for name in sorted(after.keys() & before.keys()) if after[name] != before[name]]
+        texts += [
+            f"{name} changed" for name in sorted(after.keys() & before.keys()) if after[name] != before[name]
+        ]
         more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
         return ", ".join(texts[:_SHOWN]) + more if texts else "its files changed"
 

@@ -54,7 +54,9 @@ def fingerprint_data(data: Data, open_datastore: OpenDatastore, method: str, cac
         if len(manifests) == 1:
             digest, read = manifests[0]
             return Fingerprint({"kind": "content", "digest": digest}, read)
-        return Fingerprint({"kind": "content", "digest": _together("content", [digest for digest, _ in manifests])})
+        return Fingerprint(
+            {"kind": "content", "digest": _together("content", [digest for digest, _ in manifests])}
+        )
     return Fingerprint({"kind": "etag", "digest": _together("etag", [_versions(item) for item in found])})
 
 

@@ -112,7 +112,9 @@ def resolve_output(folder: RunFolder, step: str) -> Mapping[str, OutputDocument]
     document = folder.read_step(step)
     if document is None or not document.ended_well:
         status = "has not run" if document is None else f"is {document.status}"
-        raise DataError(f"step {step!r} {status} in run {folder.run!r}, so its outputs are not there: clear it to run")
+        raise DataError(
+            f"step {step!r} {status} in run {folder.run!r}, so its outputs are not there: clear it to run"
+        )
     return document.outputs
 
 

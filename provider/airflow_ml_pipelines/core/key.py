@@ -33,23 +33,43 @@ FIELDS: tuple[tuple[str, bool, str], ...] = (
     ("schema", True, "a new meaning of the fields is a new key"),
     ("kind", True, "what runs the script"),
     ("script", True, "another script of the same folder does another thing"),
-    ("source", True, "the snapshot: every file that is there when the script runs, by path, bytes and executable bit"),
+    (
+        "source",
+        True,
+        "the snapshot: every file that is there when the script runs, by path, bytes and executable bit",
+    ),
     ("hash_paths", True, "files and folders that the author adds to what matters"),
     ("arguments", True, "as the script gets them, parameter values filled in, data as placeholders"),
     ("parameters", True, "the values of `AML_PARAMETER_…` variables"),
     ("environment", True, "packages, Python version, image, variables (their values as digests)"),
     ("inputs", True, "names (the script sees them), modes, formats, and the fingerprint of each one's data"),
-    ("outputs", True, "names, modes and, where the author fixed them, destinations: a step whose result must lie elsewhere has to put it there"),
+    (
+        "outputs",
+        True,
+        "names, modes and, where the author fixed them, destinations: a step whose result must lie elsewhere has to put it there",
+    ),
     ("version", True, "the author's own word that a step does something else now"),
-    ("pipeline and step name", False, "the same work under another name is the same work: pipelines share results"),
+    (
+        "pipeline and step name",
+        False,
+        "the same work under another name is the same work: pipelines share results",
+    ),
     ("compute target", False, "where a script runs does not change what it makes"),
     ("run id, experiment, description, tags", False, "labels"),
     ("retries, time-outs, pools, schedule", False, "when and how often, not what"),
     ("git commit", False, "the snapshot has the files themselves"),
     ("parameters that the step does not use", False, "the arguments have those that it does"),
     ("dataset registration of outputs", False, "a reused output is registered just the same"),
-    ("modification times, owners, absolute paths, separators, machine", False, "they differ between checkouts of the same files"),
-    ("files that the ignore file names, `.git`, `__pycache__`, virtual environments", False, "they are not there when the script runs"),
+    (
+        "modification times, owners, absolute paths, separators, machine",
+        False,
+        "they differ between checkouts of the same files",
+    ),
+    (
+        "files that the ignore file names, `.git`, `__pycache__`, virtual environments",
+        False,
+        "they are not there when the script runs",
+    ),
 )
 """Every field: its name, whether it is in the key, and why."""
 
@@ -80,12 +100,17 @@ def key_document(
         "source": source,
         "hash_paths": sorted([_label(path), digest] for path, digest in hash_paths.items()),
         "arguments": [
-            [{"text": part.text} if isinstance(part, Text) else msgspec.to_builtins(part) for part in argument]
+            [
+                {"text": part.text} if isinstance(part, Text) else msgspec.to_builtins(part)
+                for part in argument
+            ]
             for argument in resolve_arguments(step.arguments, values)
         ],
         "parameters": resolve_parameters(step, values),
         "environment": dict(environment),
-        "inputs": {item.name: _input(item, fingerprints[item.name], *formats[item.name]) for item in step.inputs},
+        "inputs": {
+            item.name: _input(item, fingerprints[item.name], *formats[item.name]) for item in step.inputs
+        },
         "outputs": {item.name: _output(item) for item in step.outputs},
         "version": step.version,
     }
@@ -102,7 +127,9 @@ def resolve_arguments(arguments: tuple[Argument, ...], values: Mapping[str, Any]
     for argument in arguments:
         parts: list[Any] = []
         for item in argument:
-            part = Text(text=argument_text(values[item.parameter])) if isinstance(item, ParameterValue) else item
+            part = (
+                Text(text=argument_text(values[item.parameter])) if isinstance(item, ParameterValue) else item
+            )
             if isinstance(part, Text) and parts and isinstance(parts[-1], Text):
                 parts[-1] = Text(text=parts[-1].text + part.text)
             else:

@@ -115,7 +115,9 @@ def acquire_lease(store: Store, key: str, owner: str, seconds: float) -> Lease |
         for lower in numbers - {number}:
             store.delete(_path(key, lower))
         return Lease(store, key, number, document)
-    raise StoreError(f"could not take the lease of {key} in {store.url}: {_TRIES} others came first; try again")
+    raise StoreError(
+        f"could not take the lease of {key} in {store.url}: {_TRIES} others came first; try again"
+    )
 
 
 def find_holder(store: Store, key: str) -> LeaseDocument | None:

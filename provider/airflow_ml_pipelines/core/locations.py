@@ -59,8 +59,10 @@ def find(store: Store, path: str) -> Found:
         return Found(store, wanted, "glob", base, files)
     if wanted and store.info(wanted) is not None:
         return Found(store, wanted, "file", wanted.rpartition("/")[0], [wanted])
-    files = None if _is_local_folder(store, wanted) else sorted(info.path for info in store.walk(wanted))
-    if files == []:
+    if _is_local_folder(store, wanted):
+        return Found(store, wanted, "folder", wanted, None)
+    files = sorted(info.path for info in store.walk(wanted))
+    if not files:
         raise DataError(f"there is nothing at {path!r} in {store.url}{_nearby(store, wanted)}")
     return Found(store, wanted, "folder", wanted, files)
 
@@ -104,5 +106,7 @@ def _nearby(store: Store, path: str) -> str:
     """Say what there is instead, by the first segments of the folder above."""
     folder = path.rpartition("/")[0]
     skip = len(folder) + 1 if folder else 0
-    names = sorted({info.path[skip:].partition("/")[0] for _, info in zip(range(1000), store.walk(folder), strict=False)})
+    names = sorted(
+        {info.path[skip:].partition("/")[0] for _, info in zip(range(1000), store.walk(folder), strict=False)}
+    )
     return f"; there are: {', '.join(names[:10])}" if names else ""

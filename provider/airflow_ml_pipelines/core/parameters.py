@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from airflow_ml_pipelines.core.spec import Data, Location, ParameterSpec, Regist
 
 __all__ = ["argument_text", "check_parameters", "check_value", "read_data"]
 
+_SHOWN = 200
+
 
 def check_parameters(specs: Sequence[ParameterSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of every parameter of a pipeline: the given one, else the default.
@@ -19,7 +22,9 @@ def check_parameters(specs: Sequence[ParameterSpec], given: Mapping[str, Any]) -
     :raises ParameterError: that names every unknown, missing and ill-typed parameter at once.
     """
     known = {spec.name: spec for spec in specs}
-    problems = [f"there is no parameter {name!r}.{did_you_mean(name, known)}" for name in given if name not in known]
+    problems = [
+        f"there is no parameter {name!r}.{did_you_mean(name, known)}" for name in given if name not in known
+    ]
     values: dict[str, Any] = {}
     for name, spec in known.items():
         if name not in given:
@@ -47,24 +52,33 @@ def check_value(spec: ParameterSpec, value: Any) -> Any:
         except ParameterError as error:
             raise ParameterError(f"parameter {spec.name!r}: {error}") from None
         return value
-    ok = {
-        "string": isinstance(value, str),
-        "boolean": isinstance(value, bool),
-        "integer": isinstance(value, int) and not isinstance(value, bool),
-        "number": isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0,
-    }[spec.type]
-    if ok and spec.type == "number":
-        value = float(value)
+    taken = _typed(spec, value)
     inside = (
-        ok
-        and (not spec.enum or value in spec.enum)
-        and (spec.minimum is None or value >= spec.minimum)
-        and (spec.maximum is None or value <= spec.maximum)
+        taken is not None
+        and (not spec.enum or taken in spec.enum)
+        and (spec.minimum is None or taken >= spec.minimum)
+        and (spec.maximum is None or taken <= spec.maximum)
     )
     if not inside:
-        shown = repr(value) if len(repr(value)) <= 200 else repr(value)[:200] + "…"
-        raise ParameterError(f"parameter {spec.name!r} takes {describe(spec)}, not {shown} ({type(value).__name__})")
-    return value
+        shown = repr(value) if len(repr(value)) <= _SHOWN else repr(value)[:_SHOWN] + "…"
+        raise ParameterError(
+            f"parameter {spec.name!r} takes {describe(spec)}, not {shown} ({type(value).__name__})"
+        )
+    return taken
+
+
+def _typed(spec: ParameterSpec, value: Any) -> Any:
+    """Return a value as the parameter's type has it, None where it is of another type."""
+    if isinstance(value, bool) or spec.type == "boolean":
+        return value if isinstance(value, bool) and spec.type == "boolean" else None
+    if spec.type == "string":
+        return value if isinstance(value, str) else None
+    if spec.type == "integer":
+        return value if isinstance(value, int) else None
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # an integer that no float can be
+        return None
 
 
 def describe(spec: ParameterSpec) -> str:
@@ -89,7 +103,9 @@ def read_data(value: Any) -> Data | RegisteredDataset:
         return value
     if isinstance(value, Mapping):
         keys = set(value)
-        texts = all(isinstance(value[key], str) for key in keys - {"version", "locations", "form", "tabular", "type"})
+        texts = all(
+            isinstance(value[key], str) for key in keys - {"version", "locations", "form", "tabular", "type"}
+        )
         if keys == {"DataStoreName", "RelativePath"} and texts:
             return Data(locations=(Location(datastore=value["DataStoreName"], path=value["RelativePath"]),))
         if keys in ({"datastore", "path"}, {"path"}) and texts:
@@ -97,7 +113,7 @@ def read_data(value: Any) -> Data | RegisteredDataset:
         if keys == {"url"} and texts:
             return Data(locations=(Location(path=value["url"]),))
         try:
-            return msgspec.convert(value, Data | RegisteredDataset)  # type: ignore[call-overload,no-any-return]
+            return msgspec.convert(value, Data | RegisteredDataset)
         except msgspec.ValidationError:
             if keys in ({"dataset"}, {"dataset", "version"}):
                 version = value.get("version")

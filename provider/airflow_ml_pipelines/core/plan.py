@@ -70,7 +70,9 @@ class Planner:
             step=step.id,
             decision="run",
             snapshot=snapshot.digest,
-            hash_paths=digest_paths(base, step.hash_paths, self.workspace.stat_cache) if step.hash_paths else {},
+            hash_paths=digest_paths(base, step.hash_paths, self.workspace.stat_cache)
+            if step.hash_paths
+            else {},
             environment=self._environment(step),
             data=outside_data(step, self.workspace, self.run.parameters),
         )
@@ -80,7 +82,9 @@ class Planner:
         if not step.allow_reuse:
             return self._run(prepared, snapshot, ("allow_reuse is false",))
         if pending:
-            return self._run(prepared, snapshot, tuple(f"depends on step {other}" for other in pending), "depends")
+            return self._run(
+                prepared, snapshot, tuple(f"depends on step {other}" for other in pending), "depends"
+            )
         return self._decide(step, prepared, snapshot)
 
     def _decide(self, step: StepSpec, prepared: StepPlan, snapshot: Snapshot) -> StepPlan:

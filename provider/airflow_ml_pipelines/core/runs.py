@@ -318,7 +318,9 @@ def open_run(store: Store, run: str, pipeline: str | None = None) -> RunFolder:
     known = list(find_runs(store, pipeline))
     found = [folder for folder in known if run in (folder.run, layout.segment(folder.run))]
     if not found:
-        raise WorkspaceError(f"there is no run {run!r} in {store.url}.{did_you_mean(run, (f.run for f in known))}")
+        raise WorkspaceError(
+            f"there is no run {run!r} in {store.url}.{did_you_mean(run, (f.run for f in known))}"
+        )
     if len(found) > 1:
         names = ", ".join(sorted(f"{folder.pipeline}/{folder.run}" for folder in found))
         raise WorkspaceError(f"run {run!r} is not one run: give one of {names}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_ml_pipelines.core.archive import check_name, write_archive
+from airflow_ml_pipelines.core.archive import write_archive
 from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.errors import DataError, SnapshotError
 from airflow_ml_pipelines.core.ignore import IgnoreRules
@@ -50,7 +50,8 @@ class Snapshot:
         Does nothing where both are there. What is stored is what was digested: files that changed meanwhile are looked
         at again a few times.
 
-        :raises SnapshotError: where the files have changed since the snapshot was taken.
+        :raises SnapshotError: where the files have changed since the snapshot was taken, and for a file name that not
+            every system can have.
         """
         archive, listing = f"snapshots/{self.digest}.zip", f"snapshots/{self.digest}.json"
         if store.info(archive) is not None and store.info(listing) is not None:
@@ -87,7 +88,7 @@ def take_snapshot(directory: Path, *, ignore: Sequence[str] = (), cache: StatCac
 
     :param ignore: git patterns on top of the ignore file's.
     :raises SnapshotError: where there is no such directory, for a link that leaves it or leads nowhere, for what is
-        neither file nor folder, for a file that can't be read, and for a name that not every system can have.
+        neither file nor folder, and for a file that can't be read.
     """
     top = Path(os.path.abspath(directory))
     if not top.is_dir():

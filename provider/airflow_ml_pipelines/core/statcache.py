@@ -16,7 +16,7 @@ import os
 import secrets
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +24,16 @@ from typing import Final
 
 from airflow_ml_pipelines.core.walk import STAT
 
-__all__ = ["RACY_NS", "NoStatCache", "Row", "StatCache", "Table"]
+__all__ = ["RACY_NS", "NoStatCache", "StatCache", "Table"]
 
 RACY_NS: Final = 2_000_000_000
 """Time stamps that are not older than this may come again; the coarsest file systems tick every two seconds."""
 
 _FORMAT = b"ml-pipelines/stat/1\n"
 _HEADER = struct.Struct("<32s32sQQQQQ32s")
-_ROW = struct.Struct(f"<{STAT.size}sQ32s?")
+_ROW = STAT.size + 32
 _KEPT_SECONDS = 90 * 86400
 _TOUCH_SECONDS = 86400
-
-Row = tuple[bytes, int, bytes, bool]
-"""A file's packed stat, the bytes that were read of it, their digest, and whether the rules take it."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,19 @@ class Table:
         digest: str,
         files: int,
         size: int,
-        rows: Iterable[tuple[str, Row]],
-        folders: Iterable[tuple[str, bool]],
+        paths: Sequence[str],
+        rows: Sequence[bytes],
+        folders: Mapping[str, bool],
     ) -> Table:
-        """Make a table of rows by path, and of what the rules say of folders."""
-        kept = list(rows)
-        decisions = _join(("+" if enters else "-") + path for path, enters in folders)
-        paths = _join(path for path, _ in kept)
-        packed = b"".join([_ROW.pack(*row) for _, row in kept])
-        return cls(fold, digest, files, size, decisions, paths, packed, _checksum(paths, packed))
+        """Make a table.
+
+        :param paths: of the files.
+        :param rows: the packed stat of each, with its digest behind; zeros for a file that does not count.
+        :param folders: what the rules say of folders.
+        """
+        decisions = _join([("+" if enters else "-") + path for path, enters in folders.items()])
+        names, packed = _join(paths), b"".join(rows)
+        return cls(fold, digest, files, size, decisions, names, packed, _checksum(names, packed))
 
     @classmethod
     def decode(cls, data: bytes) -> Table | None:
@@ -103,14 +104,15 @@ class Table:
         """What the rules say of the folders."""
         return {item[1:]: item[0] == "+" for item in _split(self._folders)}
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        """Yield every file's path and row; nothing where they were damaged."""
+    def rows(self) -> dict[str, bytes]:
+        """Return the row of each file by its path; nothing where they were damaged."""
         if _checksum(self._paths, self._rows) != self._checksum:
-            return iter(())
-        return zip(_split(self._paths), _ROW.iter_unpack(self._rows), strict=True)
+            return {}
+        rows = [self._rows[start : start + _ROW] for start in range(0, len(self._rows), _ROW)]
+        return dict(zip(_split(self._paths), rows, strict=True))
 
 
-def _join(texts: Iterable[str]) -> bytes:
+def _join(texts: Sequence[str]) -> bytes:
     return "\0".join(texts).encode("utf-8", "surrogateescape")
 
 

@@ -6,17 +6,21 @@ object, the new one, or none, never a part of one.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
-from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
+from airflow_ml_pipelines.core.errors import DataError, InvalidPathError, NotFoundError, StoreError
+from airflow_ml_pipelines.core.walk import ASIDE, Trail, extend_trail
 
 __all__ = ["LocalStore", "ObjectInfo", "Store", "check_path", "join", "open_store"]
 
@@ -73,6 +77,10 @@ class Store(Protocol):
     def local_path(self, path: str) -> Path | None:
         """Return where the object lies on this machine's file system, None for a store that is elsewhere."""
 
+    @property
+    def conditional(self) -> bool:
+        """Whether :meth:`create` keeps its promise; elsewhere two writers at the same moment may both get True."""
+
     def clock(self) -> float:
         """Return the store's own present time, in seconds since the epoch."""
 
@@ -80,9 +88,11 @@ class Store(Protocol):
 def check_path(path: str) -> str:
     """Return a path as stores know it (no leading ``./``, no empty segments).
 
+    A last segment that begins with ``.~`` is taken, but what is written there is shown by no walk.
+
     :raises InvalidPathError: for an absolute path, one with ``..``, and one with a zero byte.
     """
-    if "\0" in path or path.startswith("/") or "\\" in path and os.sep == "\\":
+    if "\0" in path or path.startswith("/") or ("\\" in path and os.sep == "\\"):
         raise InvalidPathError(f"{path!r} is not a path in a store: expected segments with '/' between them")
     segments = [segment for segment in path.split("/") if segment not in ("", ".")]
     if ".." in segments:
@@ -98,175 +108,191 @@ def join(*parts: str) -> str:
 def open_store(url: str, **options: object) -> Store:
     """Open the store at a URL: a local folder (a path or ``file://``), or what fsspec has a file system for.
 
+    A path may begin with ``~`` and may have a drive; what looks like ``scheme://`` or ``scheme::`` is a URL.
+
     :param options: handed to fsspec.
-    :raises StoreError: where no file system knows the URL's scheme.
+    :raises StoreError: where no file system knows the URL's scheme, or it needs a package that is not there.
     """
-    scheme = urlsplit(url).scheme
-    if scheme in ("", "file") or len(scheme) == 1:  # one letter is a drive
-        path = unquote(urlsplit(url).path) if scheme == "file" else url
-        return LocalStore(Path(path))
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return LocalStore(os.path.expanduser(url))
+    if scheme[1].lower() in ("file", "local"):
+        host, slash, path = url[scheme.end() :].partition("/")
+        if host not in ("", "localhost"):
+            raise StoreError(f"{url!r} names the host {host!r}: expected file:///folder, or another scheme")
+        return LocalStore(os.fsdecode(unquote_to_bytes(slash + path)))
     from airflow_ml_pipelines.core.fsspec_store import FsspecStore
 
     return FsspecStore(url, **options)
 
 
 class LocalStore:
-    """A folder of this machine (or of a file server that it has mounted)."""
+    """A folder of this machine (or of a file server that it has mounted).
+
+    An object's version is made of its time stamp in ns, its size and its inode.
+    """
+
+    conditional = True
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(os.path.abspath(root))
-        self.url = "file://" + quote(self.root.as_posix())
-        self._prefix = str(self.root) + os.sep
+        self.url = "file://" + quote(os.fsencode(self.root.as_posix()))
+        self._prefix = os.path.join(self.root, "")
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
 
-    def _file(self, path: str) -> str:
-        return self._prefix + check_path(path)
-
     def get(self, path: str) -> bytes:
-        try:
-            with open(self._file(path), "rb") as file:
-                return file.read()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"there is no {path!r} in {self.url}") from None
+        with self._reading(path) as source, open(source, "rb") as file:
+            return file.read()
 
     def put(self, path: str, data: bytes) -> None:
-        target = self._file(path)
-        temporary = self._write_aside(target, data)
-        _replace(temporary, target)
+        with self._writing(path) as (target, aside):
+            _write(aside, data)
+            os.replace(aside, target)
 
     def create(self, path: str, data: bytes) -> bool:
-        target = self._file(path)
-        if os.path.exists(target):
-            return False
-        temporary = self._write_aside(target, data)
-        try:
-            # a link appears with its content, where a file opened for exclusive writing is empty for a moment
-            os.link(temporary, target)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
+        with self._writing(path) as (target, aside):
+            if os.path.lexists(target):
+                return False
+            _write(aside, data)
             try:
-                with open(target, "xb") as file:
-                    file.write(data)
+                # a link appears with its content, where a file opened for exclusive writing is empty for a moment
+                os.link(aside, target)
             except FileExistsError:
                 return False
-        finally:
-            os.unlink(temporary)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                try:
+                    _write(target, data)
+                except FileExistsError:
+                    return False
         return True
 
     def info(self, path: str) -> ObjectInfo | None:
         try:
-            stat = os.stat(self._file(path))
-        except (FileNotFoundError, NotADirectoryError):
+            with self._reading(path) as source:
+                found = os.stat(source)
+        except NotFoundError:
             return None
-        if stat.st_mode & 0o170000 == 0o040000:
-            return None
-        return _object_info(path, stat)
+        return _object_info(check_path(path), found) if stat.S_ISREG(found.st_mode) else None
 
     def walk(self, path: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object below a folder. Links are followed; what is neither file nor folder is left out.
+
+        :raises StoreError: for a folder that can't be read, and for a link that leads back to where it is.
+        """
         top = self._file(path)
-        stack = [top.rstrip(os.sep)]
+        real = os.path.realpath(top)
+        stack: list[tuple[str, Trail]] = [(top, ((real, real),))]
         while stack:
-            folder = stack.pop()
+            folder, trail = stack.pop()
             try:
-                entries = os.scandir(folder)
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name.startswith(ASIDE):
+                            continue
+                        if entry.is_dir():
+                            link = entry.is_symlink()
+                            stack.append((entry.path, _beyond(entry.path, folder, trail) if link else trail))
+                        elif entry.is_file():
+                            with suppress(FileNotFoundError):  # gone since the folder was read
+                                name = entry.path[len(self._prefix) :].replace(os.sep, "/")
+                                yield _object_info(name, entry.stat())
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            with entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        stack.append(entry.path)
-                    elif not entry.name.startswith(_ASIDE):
-                        with suppress(FileNotFoundError):  # gone since the folder was read
-                            name = entry.path[len(self._prefix) :].replace(os.sep, "/")
-                            yield _object_info(name, entry.stat())
+            except StoreError:
+                raise
+            except OSError as error:
+                raise StoreError(f"folder {folder} can't be read: {error.strerror}") from error
 
     def delete(self, path: str) -> None:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(self._file(path))
+        with suppress(NotFoundError), self._reading(path, "removed") as target:
+            os.unlink(target)
 
     def open(self, path: str) -> BinaryIO:
-        try:
-            return open(self._file(path), "rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"there is no {path!r} in {self.url}") from None
+        with self._reading(path) as source:
+            return open(source, "rb")
 
     def upload(self, source: Path, path: str) -> None:
-        target = self._file(path)
-        temporary = _aside(target)
-        _make_folder(target)
-        try:
-            shutil.copyfile(source, temporary)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        _replace(temporary, target)
+        with self._writing(path) as (target, aside):
+            shutil.copyfile(source, aside)
+            os.replace(aside, target)
 
     def download(self, path: str, target: Path) -> None:
-        try:
-            shutil.copyfile(self._file(path), target)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            if target.parent.is_dir():
-                raise NotFoundError(f"there is no {path!r} in {self.url}") from None
-            raise
+        with self.open(path) as source, open(target, "wb") as file:
+            shutil.copyfileobj(source, file, _PIECE)
 
     def local_path(self, path: str) -> Path | None:
         return Path(self._file(path))
 
     def clock(self) -> float:
         """Return the file system's time, which is the file server's where the folder is mounted from one."""
-        probe = _aside(self._prefix + "clock")
-        _make_folder(probe)
-        with open(probe, "xb") as file:
-            now = os.fstat(file.fileno()).st_mtime
-        os.unlink(probe)
-        return now
+        with self._writing("clock") as (_, probe):
+            _write(probe, b"")
+            return os.stat(probe).st_mtime
 
-    def _write_aside(self, target: str, data: bytes) -> str:
-        temporary = _aside(target)
-        for attempt in (1, 2):
-            try:
-                with open(temporary, "xb") as file:
-                    file.write(data)
-            except FileNotFoundError:
-                if attempt == 2:
-                    raise
-                _make_folder(target)
-            except OSError:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
+    def _file(self, path: str) -> str:
+        return (self._prefix + check_path(path)).rstrip(os.sep) or os.sep
+
+    @contextmanager
+    def _reading(self, path: str, what: str = "read") -> Iterator[str]:
+        file = self._file(path)
+        try:
+            yield file
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFoundError(f"there is no {path!r} in {self.url}") from None
+        except OSError as error:
+            if error.errno == errno.EPERM and os.path.isdir(
+                file
+            ):  # what unlink says of a folder on some systems
+                raise NotFoundError(f"there is no {path!r} in {self.url}") from None
+            raise StoreError(f"{file} can't be {what}: {error.strerror}") from error
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[tuple[str, str]]:
+        """Give the file to write and a name beside it for what is not complete; make the folder."""
+        if not check_path(path):
+            raise InvalidPathError(f"{path!r} names no object in {self.url}")
+        target = self._file(path)
+        folder = os.path.dirname(target)
+        aside = os.path.join(folder, f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
+        try:
+            os.makedirs(folder, exist_ok=True)
+            yield target, aside
+        except (FileExistsError, NotADirectoryError):
+            raise StoreError(f"{target} can't be written: a part of its path is a file") from None
+        except IsADirectoryError:
+            raise StoreError(f"{target} can't be written: it is a folder") from None
+        except OSError as error:
+            if error.filename is not None and str(error.filename) not in (target, aside, folder):
                 raise
-            else:
-                break
-        return temporary
+            raise StoreError(f"{target} can't be written: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                os.unlink(aside)
 
 
-_ASIDE = ".~"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://|:)")
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+)
+_PIECE = 1 << 20
 
 
-def _aside(target: str) -> str:
-    folder, _ = os.path.split(target)
-    return os.path.join(folder, f"{_ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
+def _write(file: str, data: bytes) -> None:
+    with open(file, "xb") as stream:
+        stream.write(data)
 
 
-def _make_folder(target: str) -> None:
+def _beyond(link: str, folder: str, trail: Trail) -> Trail:
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"can't write {target!r}: a part of its path is a file") from None
+        return extend_trail(link, os.path.realpath(link), folder, trail)
+    except DataError as error:
+        raise StoreError(str(error)) from None
 
 
-def _replace(temporary: str, target: str) -> None:
-    try:
-        os.replace(temporary, target)
-    except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _object_info(path: str, stat: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(path, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime_ns / 1e9)
+def _object_info(path: str, found: os.stat_result) -> ObjectInfo:
+    version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+    return ObjectInfo(path, found.st_size, version, found.st_mtime_ns / 1e9)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 
 from airflow_ml_pipelines.core.canonical import digest_document
-from airflow_ml_pipelines.core.digest import digest_file
+from airflow_ml_pipelines.core.digest import read_digest
 from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.manifest import Entry, Manifest, digest_files
-from airflow_ml_pipelines.core.statcache import RACY_NS, Row, StatCache, Table
+from airflow_ml_pipelines.core.statcache import RACY_NS, NoStatCache, StatCache, Table
 from airflow_ml_pipelines.core.walk import EVERYTHING, STAT, Listing, Rules, list_file, list_tree
 
 __all__ = ["Tree", "scan_file", "scan_tree"]
 
 _TRIES = 3
+_Columns = tuple[list[str], list[int], list[str], list[bool]]
 _UNKNOWN = bytes(32)
+_IGNORED = bytes(32)
 _OWNER_EXECUTES = 0o100
 _MODE = STAT.size - 4  # where the lowest byte of the mode is
-
-_File = tuple[str, int, str, bool]
-"""Path, size, digest and executable bit of a file."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,6 @@ def scan_file(path: Path | str, *, executable: bool = False, cache: StatCache) -
     ).scan()
 
 
-class _ChangedError(Exception):
-    """A file that was listed is gone."""
-
-
 @dataclass
 class _Scan:
     root: str
@@ -115,85 +110,78 @@ class _Scan:
                 listing = self.look(table)
                 fold = listing.fold()
                 if table is not None and table.fold == fold:
-                    return Tree(
-                        table.digest, table.files, table.size, lambda known=table: self._recall(known)
-                    )
-                rows = self._rows(listing, {} if table is None else dict(table.rows()))
-            except (FileNotFoundError, _ChangedError):
+                    return Tree(table.digest, table.files, table.size, partial(self._recall, table))
+                return self._read(listing, fold, {} if table is None else table.rows(), started - RACY_NS)
+            except FileNotFoundError:
                 continue  # something was removed since its folder was read
             except OSError as error:
                 raise DataError(f"{error.filename} can't be read: {error.strerror}") from None
-            return self._finish(listing, fold, rows, started - RACY_NS)
         raise DataError(
             f"{self.root} keeps changing while it is read: wait until nothing writes to it, and try again"
         )
 
-    def _rows(self, listing: Listing, known: dict[str, Row]) -> list[tuple[str, Row]]:
+    def _read(self, listing: Listing, fold: bytes, known: dict[str, bytes], racy: int) -> Tree:
+        """Read the files that changed, and remember those that can't change again without being noticed.
+
+        :param racy: a file with a time stamp after this may be changed once more within the same tick of the clock.
+        """
         prefix = os.path.join(self.root, "")
         takes = self.rules.takes
-        rows: list[tuple[str, Row]] = []
-        for path, stat in zip(listing.paths(), listing.stats, strict=True):
+        paths = listing.paths()
+        rows: list[
+            bytes
+        ] = []  # columns, since the garbage collector looks at every tuple of a list of tuples
+        unsettled: set[str] = set()
+        unpacked = STAT.iter_unpack(b"".join(listing.stats))
+        for path, stat, (size, modified, changed, _, _) in zip(paths, listing.stats, unpacked, strict=True):
             row = known.get(path)
-            if row is None:
-                taken = takes(path)
-            elif row[0] == stat:
-                rows.append((path, row))
-                continue
-            else:
-                taken = row[3]
-            if taken:
-                digest, size = digest_file(prefix + path, int.from_bytes(stat[:8], "little"))
-                rows.append((path, (stat, size, bytes.fromhex(digest), True)))
-            else:
-                rows.append((path, (stat, 0, _UNKNOWN, False)))
-        return rows
-
-    def _finish(self, listing: Listing, fold: bytes, rows: list[tuple[str, Row]], racy: int) -> Tree:
-        files = self._files(rows)
-        digest = digest_files(files, single=self.single)
-        size = sum(file[1] for file in files)
-        kept = [item for item in rows if _is_settled(item[1], racy)]
+            if row is None or not row.startswith(stat):
+                digest, read = _IGNORED, size
+                if takes(path) if row is None else not row.endswith(_IGNORED):
+                    digest, read = read_digest(prefix + path, size)
+                if modified >= racy or changed >= racy or read != size:
+                    unsettled.add(path)
+                row = stat + digest if read == size else read.to_bytes(8, "little") + stat[8:] + digest
+            rows.append(row)
+        tree = self._tree(paths, rows)
+        settled = [path not in unsettled for path in paths]
         table = Table.of(
-            fold=fold if len(kept) == len(rows) else _UNKNOWN,
-            digest=digest,
-            files=len(files),
-            size=size,
-            rows=kept,
-            folders=listing.folders.items(),
+            fold=_UNKNOWN if unsettled else fold,
+            digest=tree.digest,
+            files=tree.files,
+            size=tree.size,
+            paths=list(compress(paths, settled)),
+            rows=list(compress(rows, settled)),
+            folders=listing.folders,
         )
         self.cache.save(self.key, table)
-        return Tree(digest, len(files), size, lambda: _manifest(files, single=self.single))
+        return tree
+
+    def _tree(self, paths: Sequence[str], rows: Sequence[bytes]) -> Tree:
+        """Return the tree of files in any order."""
+        order = [index for index, row in enumerate(rows) if not row.endswith(_IGNORED)]
+        order.sort(key=paths.__getitem__)
+        counted = [rows[index] for index in order]
+        sizes = [int.from_bytes(row[:8], "little") for row in counted]
+        digests = [row[STAT.size :].hex() for row in counted]
+        executes = (
+            [row[_MODE] & _OWNER_EXECUTES != 0 for row in counted]
+            if self.executable
+            else [False] * len(counted)
+        )
+        columns = ([paths[index] for index in order], sizes, digests, executes)
+        digest = digest_files(zip(*columns, strict=True), single=self.single)
+        return Tree(digest, len(counted), sum(sizes), partial(_manifest, columns, single=self.single))
 
     def _recall(self, table: Table) -> Manifest:
-        files = self._files(table.rows())
-        if len(files) == table.files:
-            manifest = _manifest(files, single=self.single)
-            if manifest.digest == table.digest:
-                return manifest
-        self.cache.save(
-            self.key, Table.of(fold=_UNKNOWN, digest=table.digest, files=0, size=0, rows=(), folders=())
-        )
-        tree = self.scan()  # the rows were damaged
+        rows = table.rows()
+        tree = self._tree(list(rows), list(rows.values()))
+        if tree.digest != table.digest:
+            tree = replace(self, cache=NoStatCache()).scan()  # the rows were damaged
         if tree.digest != table.digest:
             raise DataError(f"{self.root} has changed since it was looked at: try again")
         return tree.manifest
 
-    def _files(self, rows: Iterable[tuple[str, Row]]) -> list[_File]:
-        executable = self.executable
-        files = [
-            (path, row[1], row[2].hex(), executable and bool(row[0][_MODE] & _OWNER_EXECUTES))
-            for path, row in rows
-            if row[3]
-        ]
-        files.sort(key=itemgetter(0))
-        return files
 
-
-def _is_settled(row: Row, racy: int) -> bool:
-    """Whether a file can't have changed since it was read without another time stamp or size."""
-    size, modified, changed, _, _ = STAT.unpack(row[0])
-    return modified < racy and changed < racy and (row[1] == size or not row[3])
-
-
-def _manifest(files: Iterable[_File], *, single: bool) -> Manifest:
-    return Manifest(tuple(Entry(*file) for file in files), single)
+def _manifest(columns: _Columns, *, single: bool) -> Manifest:
+    return Manifest(tuple(map(Entry, *columns)), single)

@@ -16,7 +16,18 @@ from typing import Final, Protocol
 
 from airflow_ml_pipelines.core.errors import DataError
 
-__all__ = ["ASIDE", "EVERYTHING", "STAT", "Everything", "Listing", "Rules", "list_file", "list_tree"]
+__all__ = [
+    "ASIDE",
+    "EVERYTHING",
+    "STAT",
+    "Everything",
+    "Listing",
+    "Rules",
+    "Trail",
+    "extend_trail",
+    "list_file",
+    "list_tree",
+]
 
 ASIDE: Final = ".~"
 """What the names of files begin with that are still being written; no walk and no store shows them."""
@@ -25,6 +36,10 @@ STAT: Final = struct.Struct("<QqqQI")
 """Size, mtime and ctime in ns, inode and mode: while they are the same, so are a file's bytes."""
 
 _VENV = "pyvenv.cfg"
+
+Trail = tuple[tuple[str, str], ...]
+"""For each link on the way to a folder: the real path of where the walk began or the last link led to, and of the
+folder that the next link was in."""
 
 
 class Rules(Protocol):
@@ -118,52 +133,7 @@ def list_tree(
     :raises DataError: for a link that leads back to where the walk came from, and for what is refused.
     :raises OSError: where a folder can't be read.
     """
-    known = known or {}
-    listing = Listing(root)
-    links = _Links(root, rules, contained=contained)
-    names, stats, folders = listing.names, listing.stats, listing.folders
-    dropped, endings = rules.names, rules.endings
-    pack = STAT.pack
-    stack: list[_Folder] = [_Folder(root, "")]
-    while stack:
-        folder = stack.pop()
-        prefix = folder.prefix
-        before, depth = len(names), len(stack)
-        with os.scandir(folder.path) as entries:
-            for entry in entries:
-                name = entry.name
-                if name in dropped or name.endswith(endings) or name.startswith(ASIDE):
-                    if name == _VENV and prefix:  # a virtual environment: nothing in this folder counts
-                        del names[before:], stats[before:], stack[depth:]
-                        break
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                kind = found.st_mode & 0o170000
-                trail = folder.trail
-                if kind == stat.S_IFLNK:
-                    followed = links.follow(folder, prefix + name)
-                    if followed is None:
-                        continue
-                    found, trail = followed
-                    kind = found.st_mode & 0o170000
-                if kind == stat.S_IFREG:
-                    names.append(name)
-                    stats.append(
-                        pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
-                    )
-                elif kind == stat.S_IFDIR:
-                    path = prefix + name
-                    enters = known.get(path)
-                    if enters is None:
-                        enters = rules.enters(path)
-                    folders[path] = enters
-                    if enters:
-                        stack.append(_Folder(entry.path, path + "/", trail))
-                elif contained and rules.takes(prefix + name):
-                    raise DataError(f"{entry.path} is neither a file nor a folder: remove it or ignore it")
-        if len(names) > before:
-            listing.groups.append((prefix, len(names) - before))
-    return listing
+    return _Walk(Listing(root), rules, contained, known or {}).run()
 
 
 def list_file(path: str) -> Listing:
@@ -176,57 +146,119 @@ def list_file(path: str) -> Listing:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder to be read.
-
-    :param trail: for each link that led to it: the real path of the folder that the link led to, and of the one where
-        the next link was.
-    """
-
     path: str
     prefix: str
-    trail: tuple[tuple[str, str], ...] = ()
+    trail: Trail = ()
 
 
-class _Links:
-    def __init__(self, root: str, rules: Rules, *, contained: bool) -> None:
-        self._root = root
-        self._rules = rules
-        self._contained = contained
-        self._real = os.path.realpath(root)
+@dataclass
+class _Walk:
+    listing: Listing
+    rules: Rules
+    contained: bool
+    known: Mapping[str, bool]
+    stack: list[_Folder] = field(default_factory=list)
 
-    def follow(self, folder: _Folder, path: str) -> tuple[os.stat_result, tuple[tuple[str, str], ...]] | None:
+    def run(self) -> Listing:
+        self.stack.append(_Folder(self.listing.root, ""))
+        while self.stack:
+            folder = self.stack.pop()
+            names, stats, depth = len(self.listing.names), len(self.listing.stats), len(self.stack)
+            if not self._read(folder):
+                del self.listing.names[names:], self.listing.stats[stats:], self.stack[depth:]
+            elif len(self.listing.names) > names:
+                self.listing.groups.append((folder.prefix, len(self.listing.names) - names))
+        return self.listing
+
+    def _read(self, folder: _Folder) -> bool:
+        """Read one folder; return False for one of which nothing counts."""
+        names, stats = self.listing.names, self.listing.stats
+        dropped, endings = self.rules.names, self.rules.endings
+        pack = STAT.pack
+        with os.scandir(folder.path) as entries:
+            for entry in entries:
+                name = entry.name
+                if name in dropped or name.endswith(endings) or name.startswith(ASIDE):
+                    if name == _VENV and folder.prefix:
+                        return False
+                    continue
+                found = entry.stat(follow_symlinks=False)
+                if found.st_mode & 0o170000 != stat.S_IFREG:
+                    other = self._look(folder, entry, found)
+                    if other is None:
+                        continue
+                    found = other
+                names.append(name)
+                stats.append(
+                    pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
+                )
+        return True
+
+    def _look(self, folder: _Folder, entry: os.DirEntry[str], found: os.stat_result) -> os.stat_result | None:
+        """Look at what is no regular file; return the stat of the file that a link leads to."""
+        path = folder.prefix + entry.name
+        trail = folder.trail
+        if stat.S_ISLNK(found.st_mode):
+            followed = self._follow(folder, path)
+            if followed is None:
+                return None
+            found, trail = followed
+        if stat.S_ISREG(found.st_mode):
+            return found
+        if stat.S_ISDIR(found.st_mode):
+            if self._enters(path):
+                self.stack.append(_Folder(entry.path, path + "/", trail))
+        elif self.contained and self.rules.takes(path):
+            raise DataError(f"{entry.path} is neither a file nor a folder: remove it or ignore it")
+        return None
+
+    def _enters(self, path: str) -> bool:
+        enters = self.known.get(path)
+        if enters is None:
+            enters = self.rules.enters(path)
+        self.listing.folders[path] = enters
+        return enters
+
+    def _follow(self, folder: _Folder, path: str) -> tuple[os.stat_result, Trail] | None:
         """Return what a link leads to, and the trail from there; None where it does not count."""
-        link = os.path.join(self._root, path)
+        link = os.path.join(self.listing.root, path)
         try:
             found = os.stat(link)
         except OSError as error:
-            if not self._contained or not self._rules.takes(path):
+            if not self.contained or not self.rules.takes(path):
                 return None
             raise DataError(
                 f"link {link} leads to {os.readlink(link)!r}, which can't be read ({error.strerror}): "
                 "remove it or ignore it"
             ) from None
-        directory = stat.S_ISDIR(found.st_mode)
-        if not (self._rules.enters(path) if directory else self._rules.takes(path)):
+        folderish = stat.S_ISDIR(found.st_mode)
+        if not (self._enters(path) if folderish else self.rules.takes(path)):
             return None
         target = os.path.realpath(link)
-        if self._contained and not _is_in(target, self._real):
+        real = os.path.realpath(self.listing.root)
+        if self.contained and not _is_in(target, real):
             raise DataError(
-                f"link {link} leads to {target}, out of {self._root}: copy what is there into the folder, "
+                f"link {link} leads to {target}, out of {self.listing.root}: copy what is there into the folder, "
                 "or ignore the link"
             )
-        return (found, self._trail(folder, link, target)) if directory else (found, folder.trail)
+        if not folderish:
+            return found, folder.trail
+        return found, extend_trail(link, target, folder.path, folder.trail or ((real, real),))
 
-    def _trail(self, folder: _Folder, link: str, target: str) -> tuple[tuple[str, str], ...]:
-        here = os.path.realpath(folder.path)
-        trail = folder.trail or ((self._real, here),)
-        trail = (*trail[:-1], (trail[-1][0], here))
-        for start, end in trail:
-            if _is_in(target, start) and _is_in(end, target):
-                raise DataError(
-                    f"link {link} leads back to {target}, where it is itself: remove it or ignore it"
-                )
-        return (*trail, (target, target))
+
+def extend_trail(link: str, target: str, folder: str, trail: Trail) -> Trail:
+    """Return the trail beyond a link to a folder.
+
+    :param target: the real path that the link leads to.
+    :param folder: where the link is.
+    :param trail: how the walk came there; it begins with the real path of its root, twice.
+    :raises DataError: for a link that leads back to where the walk is.
+    """
+    here = os.path.realpath(folder)
+    walked = (*trail[:-1], (trail[-1][0], here))
+    if any(_is_in(target, start) and _is_in(end, target) for start, end in walked):
+        raise DataError(f"link {link} leads back to {target}, where it is itself: remove it or ignore it")
+    return (*walked, (target, target))
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -34,9 +34,8 @@ _CLASSES = {
     "upper": "A-Z",
     "xdigit": "0-9A-Fa-f",
 }
-_BRACKET = re.compile(
-    r"\[(?P<not>[!^]?)(?P<items>\]?(?:\[:[a-z]*:\]|\\.|[^\]\\])*)\]" r"|\[", re.DOTALL
-)  # the second branch: one that is never closed
+# the second branch is a bracket that is never closed
+_BRACKET = re.compile(r"\[(?P<not>[!^]?)(?P<items>\]?(?:\[:[a-z]*:\]|\\.|[^\]\\])*)\]|\[", re.DOTALL)
 _ITEM = re.compile(r"\[:(?P<class>[a-z]*):\]|(?P<low>\\.|.)(?:-(?P<high>\\.|[^\]]))?", re.DOTALL)
 _TOKEN = re.compile(
     r"(?P<folders>(?<![^/])\*{2,}/)|(?P<rest>(?<![^/])\*{2,}\Z)|(?P<stars>\*+)|(?P<one>\?)", re.DOTALL

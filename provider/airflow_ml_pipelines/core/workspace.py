@@ -238,6 +238,11 @@ class Workspace:
         """Return every compute target by its name."""
         return self._compute_targets.all()
 
+    @property
+    def declared_compute_targets(self) -> Mapping[str, ComputeTargetSpec]:
+        """The compute targets that are known without a look at the root."""
+        return self._compute_targets.fixed
+
     def compute_target(self, name: str | None = None) -> ComputeTargetSpec:
         """Return a compute target; the default one for None.
 

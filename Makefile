@@ -1,0 +1,51 @@
+# The two commands to know: `make demo` and `make test`. Both make what they need on their first run.
+
+# the first Python that can be used; where there is none but uv, uv fetches one
+PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
+	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+OLDEST := .venv-oldest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-system test-oldest lint format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready ## run the example on an Airflow of its own, three times (ONCE=1: and end then)
+	@$(BIN)/python tools/demo.py $(if $(ONCE),--once)
+
+test: lint test-unit test-system ## all checks and tests
+
+test-unit: $(VENV)/.ready ## tests without an Airflow server
+	$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+test-system: $(VENV)/.ready ## tests that start an Airflow
+	$(BIN)/python -m pytest -m system $(ARGS)
+
+test-oldest: $(OLDEST)/.ready ## tests with the oldest Airflow that is supported
+	$(OLDEST)/bin/python -m pytest -m "not system or oldest" $(ARGS)
+
+lint: $(VENV)/.ready ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.ready ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.ready ## measure
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) $(OLDEST) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: pyproject.toml
+	@tools/venv.sh $(VENV) "$(PYTHON)" -e '.[dev]'
+
+$(OLDEST)/.ready: pyproject.toml
+	@tools/venv.sh $(OLDEST) "$(PYTHON)" -e '.[dev]' 'apache-airflow==3.1.8'

@@ -1,0 +1,417 @@
+"""Assembles steps into a pipeline: finds those that belong to it, their order, and what runs know of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DefinitionError
+from dag_factory._check import kind_of
+from dag_factory.pipeline_parameter import PipelineParameter
+from dag_factory.ports import Produced, origin_of
+from dag_factory.steps import PipelineStep, PythonScriptStep
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.spec import InputSpec, OutputSpec, ParameterSpec, PipelineSpec, StepSpec
+    from dag_factory.ports import InputPort
+
+__all__ = ["Assembly", "StepSequence", "assemble"]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_PLAN_TASK = "plan"
+_LONGEST = 150
+
+
+class StepSequence:
+    """Steps that run one after the other.
+
+    :param steps: steps, lists of steps that may run at once, or other sequences.
+    """
+
+    def __init__(self, steps: Sequence[Any] | None = None) -> None:
+        if steps is not None and not isinstance(steps, list | tuple):
+            raise TypeError(f"StepSequence(steps=…): expected a list of steps, found {kind_of(steps)}")
+        self.steps = list(steps or ())
+
+    def __repr__(self) -> str:
+        return f"StepSequence({self.steps!r})"
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.steps)
+
+
+class Assembly:
+    """The steps of a pipeline, in an order in which each comes after those that it needs.
+
+    :param ids: the id of each step.
+    :param spec: what runs know of the pipeline.
+    """
+
+    def __init__(
+        self, steps: Sequence[PipelineStep], ids: dict[PipelineStep, str], spec: PipelineSpec
+    ) -> None:
+        self.steps = tuple(steps)
+        self.ids = ids
+        self.spec = spec
+
+
+def assemble(
+    name: str,
+    items: Any,
+    *,
+    description: str | None = None,
+    default_datastore: str | None = None,
+    source_directory: str | None = None,
+    resolve_closure: bool = True,
+    bases: Sequence[Path] = (),
+) -> Assembly:
+    """Return a pipeline made of steps.
+
+    :param items: steps, outputs (which stand for the steps that make them), lists and sequences of these.
+    :param source_directory: of the steps that name none.
+    :param resolve_closure: whether steps that others need belong to it even where they are not listed.
+    :param bases: what relative source directories may be relative to; the first that has the scripts is taken.
+    :raises TypeError: where something in a list is no step.
+    :raises DefinitionError: for a cycle, an output that two steps make or none, a missing script, or parameters of
+        one name that differ.
+    """
+    from airflow_ml_pipelines.core.spec import PipelineSpec
+
+    after: dict[PipelineStep, set[PipelineStep]] = {}
+    listed = list(dict.fromkeys(_flatten(items, after)))
+    if not listed:
+        raise DefinitionError("Pipeline(steps=…): expected at least one step, found none")
+    members = _close(listed, after) if resolve_closure else listed
+    _check_producers(members)
+    needs = {step: _needs(step, members, after) for step in members}
+    steps = _sort(members, needs)
+    ids = _name(steps)
+    base = _choose_base(steps, source_directory, bases)
+    specs = tuple(
+        _step_spec(
+            step,
+            ids,
+            source=_relative(step, source_directory, base),
+            after=tuple(sorted(ids[other] for other in needs[step].difference(_producers(step)))),
+        )
+        for step in steps
+    )
+    _check_destinations(specs)
+    spec = PipelineSpec(
+        name=name,
+        steps=specs,
+        parameters=_parameters(steps),
+        description=description,
+        default_datastore=default_datastore,
+        base_directory=str(base),
+    )
+    return Assembly(steps, ids, spec)
+
+
+# --- which steps, in which order ---------------------------------------------------------------------------------
+
+
+def _flatten(item: Any, after: dict[PipelineStep, set[PipelineStep]]) -> list[PipelineStep]:
+    """Return the steps in an item, and note what sequences say about their order."""
+    if isinstance(item, PipelineStep):
+        return [item]
+    origin = origin_of(item)
+    if origin is not None:
+        producer = origin.producer
+        if producer is None:
+            raise DefinitionError(f"Pipeline(steps=…): {item!r} is made by no step")
+        return [producer]
+    if isinstance(item, StepSequence):
+        found: list[PipelineStep] = []
+        before: list[PipelineStep] = []
+        for part in item:
+            group = _flatten(part, after)
+            for step in group:
+                after.setdefault(step, set()).update(other for other in before if other is not step)
+            found += group
+            before = group or before
+        return found
+    if isinstance(item, list | tuple):
+        return [step for part in item for step in _flatten(part, after)]
+    raise TypeError(
+        f"Pipeline(steps=…): expected a step, a list of steps or a StepSequence, found {kind_of(item)}"
+    )
+
+
+def _producers(step: PipelineStep) -> list[PipelineStep]:
+    sources = (port.source for port in step.ports.inputs.values())
+    makers = (source.producer for source in sources if isinstance(source, Produced))
+    return [maker for maker in makers if maker is not None]
+
+
+def _close(
+    listed: Sequence[PipelineStep], after: dict[PipelineStep, set[PipelineStep]]
+) -> list[PipelineStep]:
+    """Return the listed steps and all that they need, directly or not."""
+    members = dict.fromkeys(listed)
+    queue = list(listed)
+    while queue:
+        step = queue.pop(0)
+        needed = [*step.predecessors, *after.get(step, ()), *_producers(step)]
+        for other in needed:
+            if other not in members:
+                members[other] = None
+                queue.append(other)
+    return list(members)
+
+
+def _check_producers(members: Sequence[PipelineStep]) -> None:
+    makers: dict[int, PipelineStep] = {}
+    for step in members:
+        for name, output in step.ports.outputs.items():
+            other = makers.setdefault(id(output), step)
+            if other is not step:
+                raise DefinitionError(
+                    f"steps {other.name!r} and {step.name!r} both make the output {name!r}: give each one of its own, "
+                    "or let one of them read it with .as_input()"
+                )
+    for step in members:
+        for name, port in step.ports.inputs.items():
+            if isinstance(port.source, Produced) and id(port.source) not in makers:
+                raise DefinitionError(
+                    f"step {step.name!r}: input {name!r} reads {port.source!r}, which no step of the pipeline makes: "
+                    "put it into a step's arguments or outputs, and that step into the pipeline"
+                )
+
+
+def _needs(
+    step: PipelineStep, members: Sequence[PipelineStep], after: dict[PipelineStep, set[PipelineStep]]
+) -> set[PipelineStep]:
+    return {*_producers(step), *step.predecessors, *after.get(step, ())}.intersection(members)
+
+
+def _sort(
+    members: Sequence[PipelineStep], needs: dict[PipelineStep, set[PipelineStep]]
+) -> list[PipelineStep]:
+    """Return the steps in the order in which they were listed, as far as each comes after what it needs."""
+    done: dict[PipelineStep, None] = {}
+    left = list(members)
+    while left:
+        ready = next((step for step in left if needs[step] <= done.keys()), None)
+        if ready is None:
+            raise DefinitionError(
+                f"the steps form a cycle: {_cycle(left, needs)}: take one of these edges out"
+            )
+        left.remove(ready)
+        done[ready] = None
+    return list(done)
+
+
+def _cycle(left: Sequence[PipelineStep], needs: dict[PipelineStep, set[PipelineStep]]) -> str:
+    path = [left[0]]
+    while True:
+        step = next(other for other in left if other in needs[path[-1]])
+        if step in path:
+            loop = [*path[path.index(step) :], step]
+            return " → ".join(repr(item.name) for item in reversed(loop))
+        path.append(step)
+
+
+def _name(steps: Iterable[PipelineStep]) -> dict[PipelineStep, str]:
+    """Return an id for each step, made of its name."""
+    ids: dict[PipelineStep, str] = {}
+    taken = {_PLAN_TASK}
+    for step in steps:
+        stem = _UNSAFE.sub("_", step.name.removesuffix(".py")).strip("_-")[:_LONGEST] or "step"
+        name, number = stem, 1
+        while name.lower() in taken:  # file systems that don't tell case apart hold them too
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.lower())
+        ids[step] = name
+    return ids
+
+
+# --- source directories ------------------------------------------------------------------------------------------
+
+
+def _choose_base(steps: Sequence[PipelineStep], default: str | None, bases: Sequence[Path]) -> Path:
+    """Return the first base under which every script is there; one that holds all folders is better."""
+    scripts = [step for step in steps if isinstance(step, PythonScriptStep)]
+    folders = [Path(_source(step, default)) for step in scripts]
+    candidates = list(bases) or [Path.cwd()]
+    whole = [
+        base
+        for base in candidates
+        if all(
+            (base / folder / step.script_name).is_file()
+            for step, folder in zip(scripts, folders, strict=True)
+        )
+    ]
+    if not whole:
+        _refuse_scripts(scripts, folders, candidates[0])
+    return next(
+        (base for base in whole if all((base / folder).is_relative_to(base) for folder in folders)), whole[0]
+    )
+
+
+def _refuse_scripts(steps: Sequence[PythonScriptStep], folders: Sequence[Path], base: Path) -> None:
+    problems = []
+    for step, folder in zip(steps, folders, strict=True):
+        place = base / folder
+        if (place / step.script_name).is_file():
+            continue
+        if not place.is_dir():
+            problems.append(f"step {step.name!r}: there is no source_directory {place}")
+            continue
+        scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place))
+        close = get_close_matches(step.script_name, scripts, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        known = f" There are: {', '.join(scripts[:20])}." if scripts else ""
+        problems.append(
+            f"step {step.name!r}: there is no script {step.script_name!r} in {place}.{hint}{known}"
+        )
+    raise DefinitionError("\n".join(problems))
+
+
+def _scripts(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*.py")
+    yield from folder.glob("*/*.py")
+
+
+def _source(step: PythonScriptStep, default: str | None) -> str:
+    return step.source_directory or default or "."
+
+
+def _relative(step: PipelineStep, default: str | None, base: Path) -> str:
+    folder = Path(_source(step, default)) if isinstance(step, PythonScriptStep) else Path()
+    if folder.is_absolute() and folder.is_relative_to(base):
+        folder = folder.relative_to(base)
+    return folder.as_posix()
+
+
+# --- what runs know ----------------------------------------------------------------------------------------------
+
+
+def _parameters(steps: Sequence[PipelineStep]) -> tuple[ParameterSpec, ...]:
+    found: dict[str, tuple[ParameterSpec, PipelineStep]] = {}
+    for step in steps:
+        for parameter in _used(step):
+            spec = parameter.to_spec()
+            known, other = found.setdefault(spec.name, (spec, step))
+            if known != spec:
+                raise DefinitionError(
+                    f"pipeline parameter {spec.name!r} is {_brief(known)} in step {other.name!r} and {_brief(spec)} in "
+                    f"step {step.name!r}: use one PipelineParameter in both"
+                )
+    for step in steps:
+        for name, value in step.params.items():
+            if name in found and not (isinstance(value, PipelineParameter) and value.name == name):
+                raise DefinitionError(
+                    f"step {step.name!r}: params has {name!r}, which is a pipeline parameter as well: "
+                    "give one of them another name"
+                )
+    return tuple(spec for spec, _ in found.values())
+
+
+def _used(step: PipelineStep) -> Iterator[PipelineParameter]:
+    for item in (*step.ports.arguments, *step.params.values()):
+        if isinstance(item, PipelineParameter):
+            yield item
+    for port in step.ports.inputs.values():
+        if isinstance(port.source, PipelineParameter):
+            yield port.source
+
+
+def _brief(spec: ParameterSpec) -> str:
+    return f"{spec.default!r} ({spec.type})"
+
+
+def _step_spec(
+    step: PipelineStep, ids: dict[PipelineStep, str], *, source: str, after: tuple[str, ...]
+) -> StepSpec:
+    from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, StepSpec
+
+    if not isinstance(step, PythonScriptStep):
+        raise TypeError(f"step {step.name!r}: expected a PythonScriptStep, found {kind_of(step)}")
+    run = step.runconfig
+    timeout = step.timeout if step.timeout is not None else run.timeout() if run else None
+    return StepSpec(
+        id=ids[step],
+        name=step.name,
+        script=step.script_name,
+        source_directory=source,
+        ignore=step.ignore,
+        hash_paths=step.hash_paths,
+        arguments=tuple(_argument(item) for item in step.ports.arguments),
+        parameters={name: _value(value) for name, value in step.params.items()},
+        inputs=tuple(_input(name, port, ids) for name, port in step.ports.inputs.items()),
+        outputs=tuple(_output(name, output) for name, output in step.ports.outputs.items()),
+        environment=run.environment_spec() if run else DEFAULT_ENVIRONMENT,
+        compute_target=step.compute_target_name,
+        allow_reuse=step.allow_reuse,
+        version=step.version,
+        after=after,
+        timeout=timeout,
+    )
+
+
+def _check_destinations(specs: Iterable[StepSpec]) -> None:
+    """Refuse an output that would lie at the place of another, or in it."""
+    taken: list[tuple[str | None, str, str, str]] = []
+    for step in specs:
+        for output in step.outputs:
+            if output.path is None:
+                continue
+            place = output.path.replace("{output-name}", output.name).replace("{run-id}", f"{{{step.id}}}")
+            for store, other, step_name, name in taken:
+                one, two = f"{place}/", f"{other}/"
+                if store == output.datastore and (one.startswith(two) or two.startswith(one)):
+                    raise DefinitionError(
+                        f"output {output.name!r} of step {step.name!r} is written to {output.path!r}, where output "
+                        f"{name!r} of step {step_name!r} is written too: give each a place of its own, "
+                        "or {run-id} in the path"
+                    )
+            taken.append((output.datastore, place, step.name, output.name))
+
+
+def _value(value: Any) -> Any:
+    from airflow_ml_pipelines.core.spec import ParameterValue
+
+    return ParameterValue(parameter=value.name) if isinstance(value, PipelineParameter) else value
+
+
+def _argument(item: Any) -> tuple[Any, ...]:
+    from airflow_ml_pipelines.core.spec import InputPath, OutputPath, ParameterValue, Text
+
+    if isinstance(item, PipelineParameter):
+        return (ParameterValue(parameter=item.name),)
+    if isinstance(item, tuple):
+        kind, name = item
+        return (InputPath(input=name) if kind == "input" else OutputPath(output=name),)
+    return (Text(text=item),)
+
+
+def _input(name: str, port: InputPort, ids: dict[PipelineStep, str]) -> InputSpec:
+    from airflow_ml_pipelines.core.spec import DataParameter, InputSpec, StepOutput
+
+    source: Any = port.source
+    if isinstance(source, PipelineParameter):
+        source = DataParameter(parameter=source.name)
+    elif isinstance(source, Produced):
+        assert source.producer is not None
+        made = source.producer.ports.outputs
+        source = StepOutput(
+            step=ids[source.producer], output=next(key for key in made if made[key] is source)
+        )
+    return InputSpec(
+        name=name,
+        source=source,
+        mode=port.mode,
+        path_on_compute=port.path_on_compute,
+        overwrite=port.overwrite,
+        fingerprint=port.fingerprint,
+    )
+
+
+def _output(name: str, output: Any) -> OutputSpec:
+    spec: OutputSpec = output.to_spec(name)
+    return spec

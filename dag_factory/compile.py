@@ -1,0 +1,297 @@
+"""Makes Airflow DAGs of pipelines: ``plan``, then a group of tasks for each step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
+from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
+from dag_factory.definition import PipelineDefinition
+from dag_factory.parameters import airflow_params
+from dag_factory.problems import Problem
+from dag_factory.resolve import PLAN_TASK
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG, TaskGroup
+
+    from dag_factory.definition import ScheduleDefinition
+
+__all__ = ["REUSE_TASK", "RUN_TASK", "build_dag"]
+
+REUSE_TASK = "reuse"
+"""The task of a step's group that decides whether an earlier result is taken."""
+
+RUN_TASK = "run"
+"""The task of a step's group that runs the step."""
+
+_SETTINGS = ("retries", "pool", "queue", "priority_weight")
+
+
+def build_dag(
+    pipeline: PipelineDefinition | PipelineSpec,
+    *,
+    workspace: str | os.PathLike[str] | None = None,
+    dag_id: str | None = None,
+    schedule: Any = None,
+) -> DAG:
+    """Return the DAG that runs a pipeline.
+
+    Nothing but the definition is read: no data, no source file, no store.
+
+    :param pipeline: a definition; or a spec, which has no schedule and no other settings of Airflow.
+    :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or
+        ``ML_PIPELINES_WORKSPACE`` names, else the nearest from the pipeline's folder upwards.
+    :param dag_id: the pipeline's name where it is left out.
+    :param schedule: what Airflow takes as a schedule, in place of the definition's.
+    :raises DefinitionError: that names everything that is wrong with the definition.
+    """
+    if isinstance(pipeline, PipelineSpec):
+        definition, spec = PipelineDefinition(name=pipeline.name), pipeline
+    else:
+        definition, spec = pipeline, pipeline.to_spec()
+    builder = _Builder(definition, spec, _find_workspace(workspace, spec))
+    try:
+        dag = builder.build(dag_id or spec.name, schedule)
+        dag.validate()
+    except DefinitionError:
+        raise
+    except Exception as error:
+        definition.refuse([_refusal(error)])
+        raise
+    return dag
+
+
+class _Builder:
+    def __init__(self, definition: PipelineDefinition, spec: PipelineSpec, workspace: str | None) -> None:
+        self.definition = definition
+        self.spec = spec
+        self.workspace = workspace
+        self.operators = _Operators(definition, workspace)
+
+    def build(self, dag_id: str, schedule: Any) -> DAG:
+        from airflow.sdk import DAG
+
+        from airflow_ml_pipelines.operators.plan import PlanOperator
+
+        definition, spec = self.definition, self.spec
+        options: dict[str, Any] = {
+            "start_date": definition.start_date,
+            "end_date": definition.end_date,
+            "max_active_runs": definition.max_active_runs,
+            "dagrun_timeout": _delta(definition.timeout),
+            "doc_md": _doc(definition),
+        }
+        if definition.owner:
+            options["default_args"] = {"owner": definition.owner}
+        dag: DAG = DAG(
+            dag_id,
+            description=spec.description,
+            schedule=schedule if schedule is not None else _schedule(definition.schedule),
+            catchup=definition.catchup,
+            tags=sorted(set(definition.tags)),
+            params=airflow_params(spec, definition.experiment),
+            render_template_as_native_obj=False,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+        plan = PlanOperator(
+            task_id=PLAN_TASK,
+            dag=dag,
+            pipeline=spec,
+            step_tasks={step.id: [f"{step.id}.{name}" for name in _task_names(step)] for step in spec.steps},
+            workspace=self.workspace,
+            experiment=definition.experiment,
+            **_given(pool=definition.pool, queue=definition.queue),
+        )
+        last: dict[str, Any] = {}
+        for step in spec.steps:
+            first, last[step.id] = self._tasks(dag, step)
+            for before in [last[other] for other in step.upstream] or [plan]:
+                before.set_downstream(first)
+        return dag
+
+    def _tasks(self, dag: DAG, step: StepSpec) -> tuple[Any, Any]:
+        """Return the first and the last task of a step's group."""
+        from airflow.sdk import TaskGroup
+
+        settings = self._settings(step)
+        entry = self.definition.steps.get(step.id)
+        group: TaskGroup = TaskGroup(
+            step.id,
+            dag=dag,
+            parent_group=dag.task_group,
+            tooltip=(entry.description if entry else None) or step.name,
+            **({"group_display_name": step.name} if step.name != step.id else {}),
+        )
+        shared = {
+            "dag": dag,
+            "task_group": group,
+            "pipeline": self.spec,
+            "workspace": self.workspace,
+            "trigger_rule": "none_failed",
+            **settings,
+        }
+        make_run = self.operators.of(step)
+        if not step.allow_reuse:
+            run = make_run(task_id=RUN_TASK, step=step, **shared)
+            return run, run
+        from airflow_ml_pipelines.sensors.reuse import ReuseSensor
+
+        reuse = ReuseSensor(task_id=REUSE_TASK, step=step.id, run_task_id=f"{step.id}.{RUN_TASK}", **shared)
+        run = make_run(task_id=RUN_TASK, step=step, **shared)
+        reuse.set_downstream(run)
+        return reuse, run
+
+    def _settings(self, step: StepSpec) -> dict[str, Any]:
+        """Return what a step's tasks are given for Airflow alone."""
+        definition, entry = self.definition, self.definition.steps.get(step.id)
+        settings = {}
+        for name in (*_SETTINGS, "retry_delay"):
+            value = getattr(entry, name, None)
+            settings[name] = getattr(definition, name) if value is None else value
+        settings["retry_delay"] = _delta(settings["retry_delay"])
+        return _given(**settings)
+
+
+class _Operators:
+    """The operator class of each step, by the kind of its compute target."""
+
+    def __init__(self, definition: PipelineDefinition, workspace: str | None) -> None:
+        self._definition = definition
+        self._workspace = workspace
+        self._classes: dict[str, Any] = {}
+        self._kinds: Mapping[str | None, str] | None = None
+
+    def of(self, step: StepSpec) -> Any:
+        kind = self._kind(step.compute_target)
+        if kind not in self._classes:
+            self._classes[kind] = self._load(kind, step)
+        return self._classes[kind]
+
+    def _kind(self, target: str | None) -> str:
+        """Return the kind of a compute target as far as the workspace file tells it; a run finds out the rest."""
+        if self._kinds is None:
+            self._kinds = _target_kinds(self._workspace)
+        return self._kinds.get(target, "local")
+
+    def _load(self, kind: str, step: StepSpec) -> Any:
+        if kind == "local":
+            from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
+
+            return PythonScriptOperator
+        from importlib.metadata import entry_points
+
+        known = {point.name: point for point in entry_points(group="airflow_ml_pipelines.operators")}
+        if kind not in known:
+            kinds = ", ".join(sorted({"local", *known}))
+            message = (
+                f"compute target {step.compute_target or 'of the workspace'!r} is of kind {kind!r}, for which there is "
+                f"no operator. There are: {kinds}"
+            )
+            self._definition.refuse([Problem(("steps", step.id, "compute_target"), message)])
+        return known[kind].load()
+
+
+def _task_names(step: StepSpec) -> tuple[str, ...]:
+    return (REUSE_TASK, RUN_TASK) if step.allow_reuse else (RUN_TASK,)
+
+
+# --- the workspace ------------------------------------------------------------------------------------------------
+
+
+def _find_workspace(given: str | os.PathLike[str] | None, spec: PipelineSpec) -> str | None:
+    """Return the workspace that the tasks are told to open; None where they find it by themselves."""
+    if given is not None:
+        return str(Path(given).absolute())
+    from airflow.sdk.configuration import conf
+
+    if conf.get("ml_pipelines", "workspace", fallback=None) or os.environ.get("ML_PIPELINES_WORKSPACE"):
+        return None
+    from airflow_ml_pipelines.workspace_file import find_workspace_file
+
+    found = find_workspace_file(spec.base_directory or ".")
+    return str(found) if found else None
+
+
+def _target_kinds(workspace: str | None) -> Mapping[str | None, str]:
+    """Return the kind of each compute target that the workspace file names, and of its default."""
+    from airflow.sdk.configuration import conf
+
+    from airflow_ml_pipelines.workspace_file import load_workspace
+
+    try:
+        opened = load_workspace(workspace or conf.get("ml_pipelines", "workspace", fallback=None) or None)
+    except WorkspaceError:
+        return {}  # the plan of each run says what is wrong with it
+    kinds: dict[str | None, str] = {name: spec.type for name, spec in opened.declared_compute_targets.items()}
+    kinds[None] = kinds.get(opened.default_compute_target, "local")
+    return kinds
+
+
+# --- settings of Airflow ------------------------------------------------------------------------------------------
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _delta(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _schedule(schedule: ScheduleDefinition | None) -> Any:
+    """Return a schedule as Airflow takes it."""
+    if schedule is None:
+        return None
+    if schedule.every is not None:
+        return timedelta(seconds=schedule.every)
+    if schedule.assets:
+        from airflow.sdk import Asset, AssetAll, AssetAny
+
+        from airflow_ml_pipelines._tasks import dataset_asset
+
+        assets = [Asset(uri=name) if "://" in name else dataset_asset(name) for name in schedule.assets]
+        return AssetAll(*assets) if schedule.mode == "all" else AssetAny(*assets)
+    if schedule.timetable is not None:
+        return _timetable(schedule.timetable, schedule.arguments)
+    assert schedule.cron is not None
+    if schedule.timezone is None:
+        return schedule.cron
+    try:
+        from airflow.sdk import CronTriggerTimetable
+    except ImportError:  # Airflow 3.1
+        from airflow.timetables.trigger import CronTriggerTimetable
+
+    return CronTriggerTimetable(schedule.cron, timezone=schedule.timezone)
+
+
+def _timetable(path: str, arguments: Mapping[str, Any]) -> Any:
+    from importlib import import_module
+
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**arguments)
+
+
+def _doc(definition: PipelineDefinition) -> str | None:
+    """Return the text of the DAG's page: what it is for, and its definition."""
+    parts = [text for text in (definition.doc or definition.description,) if text]
+    text = definition.source.text.rstrip()
+    if text:
+        fence = "```"
+        while fence in text:
+            fence += "`"
+        parts.append(f"{fence}yaml\n{text}\n{fence}")
+    return "\n\n".join(parts) or None
+
+
+def _refusal(error: Exception) -> Problem:
+    """Return what Airflow did not take as a problem of the definition."""
+    name = type(error).__name__
+    if name == "AirflowTimetableInvalid":
+        return Problem(("schedule", "cron"), f"Airflow does not take this schedule: {error}")
+    if isinstance(error, ImportError | AttributeError | TypeError):
+        return Problem(("schedule", "timetable"), f"this timetable can't be made: {error}")
+    return Problem((), f"Airflow does not take this pipeline: {name}: {error}")

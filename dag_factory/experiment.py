@@ -1,0 +1,122 @@
+"""Experiments: names under which runs are kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DefinitionError
+from dag_factory._check import checked, expect, kind_of
+
+if TYPE_CHECKING:
+    from dag_factory.pipeline import Pipeline
+    from dag_factory.run import PipelineRun
+    from dag_factory.workspace import Workspace
+
+__all__ = ["Experiment"]
+
+
+class Experiment:
+    """An experiment; it is there as soon as it has a run.
+
+    :param workspace: the workspace.
+    :param name: its name.
+    """
+
+    @checked
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        from dag_factory.workspace import core_of
+
+        core_of("Experiment(workspace=…)", workspace)
+        expect("Experiment(name=…)", name, str, what="a name")
+        if not name.strip():
+            raise DefinitionError("Experiment(name=…): the name is empty")
+        self.workspace = workspace
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name!r})"
+
+    @checked
+    def submit(
+        self,
+        config: Pipeline,
+        tags: Mapping[str, str] | None = None,
+        *,
+        pipeline_parameters: Mapping[str, Any] | None = None,
+        continue_on_step_failure: bool | None = None,
+        regenerate_outputs: bool = False,
+        parent_run_id: str | None = None,
+        pipeline_params: Mapping[str, Any] | None = None,
+    ) -> PipelineRun:
+        """Run a pipeline in this process; return its run at once.
+
+        Steps whose script, files, arguments, data and environment are those of an earlier run take its outputs. Call
+        ``wait_for_completion()`` of the run that is returned to see it and to know how it ended.
+
+        :param config: the pipeline.
+        :param tags: labels of the run.
+        :param pipeline_parameters: values of pipeline parameters by name; the defaults if left out.
+        :param continue_on_step_failure: whether steps that don't need a failed one still run.
+        :param regenerate_outputs: whether every step runs, even where an earlier run has what it would make.
+        :param parent_run_id: kept as the tag ``parent_run_id``.
+        :param pipeline_params: the old name of ``pipeline_parameters``.
+        :raises ParameterError: where a parameter does not exist, or has no value of its type.
+        :raises MlPipelinesError: where the pipeline names something that the workspace does not have.
+        """
+        from dag_factory.pipeline import Pipeline
+
+        if not isinstance(config, Pipeline):
+            raise TypeError(f"Experiment.submit: expected a Pipeline, found {kind_of(config)}")
+        if pipeline_params is not None:
+            if pipeline_parameters is not None:
+                raise TypeError(
+                    "Experiment.submit: pipeline_params is the old name of pipeline_parameters: give one"
+                )
+            pipeline_parameters = pipeline_params
+        from dag_factory.local_run import start_run
+        from dag_factory.names import require_names
+        from dag_factory.run import PipelineRun
+
+        core = self.workspace.core
+        spec = config.to_spec(self.name)
+        require_names(core, spec)
+        labels = {str(key): str(value) for key, value in (tags or {}).items()}
+        if parent_run_id is not None:
+            labels["parent_run_id"] = str(parent_run_id)
+        local = start_run(
+            core,
+            spec,
+            parameters=_values(pipeline_parameters),
+            experiment=self.name,
+            regenerate_outputs=bool(
+                expect("regenerate_outputs=…", regenerate_outputs, bool, what="True or False")
+            ),
+            continue_on_step_failure=continue_on_step_failure,
+            tags=labels,
+        )
+        return PipelineRun(self, local.run.run, pipeline=local.run.pipeline)
+
+    def get_runs(self) -> Iterator[PipelineRun]:
+        """Yield the experiment's runs, the latest first."""
+        from airflow_ml_pipelines.core.runs import find_runs
+        from dag_factory.run import PipelineRun
+
+        documents = [folder.read_run() for folder in find_runs(self.workspace.core.store)]
+        for document in sorted(documents, key=lambda item: item.started, reverse=True):
+            if document.experiment == self.name:
+                yield PipelineRun(self, document.run, pipeline=document.pipeline)
+
+
+def _values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return parameter values as runs take them: data paths and datasets as documents."""
+    import msgspec
+
+    from dag_factory.data import DataPath
+    from dag_factory.dataset import Dataset
+
+    expect("pipeline_parameters=…", parameters or {}, Mapping, what="a dict of names to values")
+    return {
+        name: msgspec.to_builtins(value.to_spec()) if isinstance(value, DataPath | Dataset) else value
+        for name, value in (parameters or {}).items()
+    }

@@ -1,0 +1,78 @@
+"""Tells what a run does, in lines of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.runs import OutputDocument, PlanDocument, StepDocument
+
+__all__ = ["narrate_line", "narrate_output", "narrate_plan", "narrate_step", "seconds_text", "size_text"]
+
+
+def narrate_plan(plan: PlanDocument, names: Mapping[str, str]) -> list[str]:
+    """Return a line about all steps together, and one about each that is reused."""
+    reused = [step for step in plan.steps if step.decision == "reuse"]
+    saved = sum(step.saved for step in reused)
+    head = f"{len(plan.steps)} step{'' if len(plan.steps) == 1 else 's'}: {len(reused)} reused"
+    if reused:
+        head += f" ({seconds_text(saved)} saved)"
+    lines = [f"{head}, {len(plan.steps) - len(reused)} to run"]
+    lines += [f"[{names.get(step.step, step.step)}] reused: {'; '.join(step.reasons)}" for step in reused]
+    return lines
+
+
+def narrate_step(document: StepDocument, names: Mapping[str, str], *, whole_error: bool = False) -> list[str]:
+    """Return what is new about a step.
+
+    :param whole_error: whether to have all lines of an error; the first one will do where the others, which are the
+        script's last lines, were seen before.
+    """
+    label = f"[{names.get(document.step, document.step)}]"
+    if document.status == "running":
+        return [f"{label} running: {'; '.join(document.reasons) or 'no reason given'}"]
+    if document.status == "reused":
+        return [f"{label} reused: {'; '.join(document.reasons)}"]
+    if document.status == "finished":
+        outputs = ", ".join(narrate_output(name, output) for name, output in document.outputs.items())
+        took = "" if document.seconds is None else f" in {seconds_text(document.seconds)}"
+        return [f"{label} finished{took}" + (f": {outputs}" if outputs else "")]
+    if document.status in ("failed", "canceled"):
+        lines = (document.error or "no reason given").splitlines()
+        return [f"{label} {document.status}: {line}" for line in (lines if whole_error else lines[:1])]
+    return []
+
+
+def narrate_line(step: str, stream: str, line: str, names: Mapping[str, str]) -> str:
+    """Return a line that a step's script wrote, or that is said about it."""
+    label = f"[{names.get(step, step)}] " if step else ""
+    return f"{label}{line.rstrip()}" if stream != "log" else f"{label}({line.rstrip()})"
+
+
+def narrate_output(name: str, output: OutputDocument) -> str:
+    """Return an output with its size."""
+    files = f"{output.files} file{'' if output.files == 1 else 's'}"
+    return f"{name} ({files}, {size_text(output.size)})"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration as people read it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    if size < 1000:
+        return f"{int(size)} B"
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"

@@ -1,0 +1,95 @@
+"""Checks when a pipeline runs by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from airflow_ml_pipelines.core.errors import did_you_mean
+from airflow_ml_pipelines.core.spec import ParameterSpec
+from dag_factory.problems import Path, Problem
+
+if TYPE_CHECKING:
+    from dag_factory.definition import PipelineDefinition, ScheduleDefinition
+
+__all__ = ["PRESETS", "check_schedule"]
+
+PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+"""Words that may stand for a cron expression."""
+
+_CRON_FIELD = re.compile(r"[A-Za-z0-9*/,?#-]+")
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_KINDS = ("cron", "every", "assets", "timetable")
+
+
+def check_schedule(
+    definition: PipelineDefinition, parameters: Mapping[str, ParameterSpec], problems: list[Problem]
+) -> None:
+    """Find what is wrong with a pipeline's schedule and dates."""
+    start, end = definition.start_date, definition.end_date
+    if start and end and start > end:
+        problems.append(Problem(("end_date",), f"{end:%Y-%m-%d} is before the start date, {start:%Y-%m-%d}"))
+    if definition.catchup and start is None:
+        problems.append(
+            Problem(("catchup",), "there is nothing to catch up on without a `start_date`", at_key=True)
+        )
+    schedule = definition.schedule
+    if schedule is None:
+        return
+    path: Path = ("schedule",)
+    given = [kind for kind in _KINDS if getattr(schedule, kind) not in (None, ())]
+    if len(given) != 1:
+        found = " and ".join(f"`{kind}`" for kind in given) or "none of them"
+        problems.append(
+            Problem(
+                path, f"expected one of `cron`, `every`, `assets` and `timetable`, found {found}", at_key=True
+            )
+        )
+        return
+    for field, kind in (("timezone", "cron"), ("mode", "assets"), ("arguments", "timetable")):
+        if field in schedule.model_fields_set and kind not in given:
+            problems.append(Problem((*path, field), f"means something with `{kind}` only", at_key=True))
+    for name, parameter in parameters.items():
+        if parameter.required:
+            message = "a pipeline with a schedule needs a default for every parameter: add `default`"
+            problems.append(Problem(("parameters", name), message, at_key=True))
+    _check_kind(schedule, path, problems)
+
+
+def _check_kind(schedule: ScheduleDefinition, path: Path, problems: list[Problem]) -> None:
+    if schedule.cron is not None:
+        _check_cron(schedule.cron, (*path, "cron"), problems)
+    if schedule.timezone is not None:
+        _check_timezone(schedule.timezone, (*path, "timezone"), problems)
+    if schedule.every is not None and schedule.every < 1:
+        problems.append(Problem((*path, "every"), "expected at least one second"))
+    if schedule.timetable is not None and not _CLASS.fullmatch(schedule.timetable):
+        problems.append(
+            Problem((*path, "timetable"), f"expected a class as `module.Class`, found {schedule.timetable!r}")
+        )
+
+
+def _check_cron(cron: str, path: Path, problems: list[Problem]) -> None:
+    if cron.startswith("@"):
+        if cron not in PRESETS:
+            problems.append(Problem(path, f"there is no preset {cron!r}.{did_you_mean(cron, PRESETS)}"))
+        return
+    fields = cron.split()
+    if len(fields) not in (5, 6) or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+        problems.append(
+            Problem(
+                path,
+                f"expected a cron expression such as '0 6 * * *' or a preset such as @daily, found {cron!r}",
+            )
+        )
+
+
+def _check_timezone(name: str, path: Path, problems: list[Problem]) -> None:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        close = did_you_mean(name, zoneinfo.available_timezones()).split(" There are:")[0]
+        problems.append(Problem(path, f"there is no time zone {name!r}.{close}".rstrip(".")))

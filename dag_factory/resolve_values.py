@@ -1,0 +1,265 @@
+"""Turns the data, parameters and environments of a definition into specs, with every name resolved."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.parameters import check_value, read_data
+from airflow_ml_pipelines.core.spec import (
+    Data,
+    EnvironmentSpec,
+    Location,
+    ParameterSpec,
+    RegisteredDataset,
+    TabularFormat,
+)
+from dag_factory.definition import DataDefinition, EnvironmentDefinition, ParameterDefinition, TabularOptions
+from dag_factory.problems import Path, Problem, find_problems
+
+if TYPE_CHECKING:
+    from dag_factory.definition import PipelineDefinition
+
+__all__ = [
+    "RUN_OPTIONS",
+    "data_value",
+    "resolve_data",
+    "resolve_environment",
+    "resolve_parameter",
+    "tabular_format",
+]
+
+RUN_OPTIONS = ("regenerate_outputs", "continue_on_step_failure", "experiment_name")
+"""What a run takes besides the pipeline's parameters."""
+
+_PYTHON = re.compile(r"\d+(\.\d+){0,2}")
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+def resolve_data(
+    entry: DataDefinition, path: Path, definition: PipelineDefinition, problems: list[Problem]
+) -> Data | RegisteredDataset | None:
+    """Return what a data entry names; None where that can't be told."""
+    given = [name for name in ("path", "paths", "url", "dataset") if getattr(entry, name)]
+    if len(given) != 1:
+        found = f"found {' and '.join(f'`{name}`' for name in given)}" if given else "found none of them"
+        problems.append(
+            Problem(path, f"expected one of `path`, `paths`, `url` and `dataset`, {found}", at_key=True)
+        )
+        return None
+    _check_fields(entry, path, problems)
+    if entry.dataset is not None:
+        return RegisteredDataset(dataset=entry.dataset, version=entry.version)
+    places: tuple[str | dict[str, str], ...] = entry.paths or (entry.path or entry.url or "",)
+    datastore = entry.datastore or definition.default_datastore
+    return Data(
+        locations=tuple(_location(place, datastore) for place in places),
+        form="auto" if entry.type == "tabular" else entry.type,
+        tabular=tabular_format(entry) if entry.type == "tabular" else None,
+    )
+
+
+def _check_fields(entry: DataDefinition, path: Path, problems: list[Problem]) -> None:
+    """Find fields that mean nothing beside the others."""
+    options = [name for name in TabularOptions.model_fields if name in entry.model_fields_set]
+    idle: dict[str, str] = {}
+    if entry.dataset is not None:
+        idle = dict.fromkeys(
+            ("datastore", "type", *options), "means nothing for a registered dataset: leave it out"
+        )
+    else:
+        idle["version"] = "means something for a registered dataset only"
+        if options and entry.type != "tabular":
+            idle[options[0]] = "means something with `type: tabular` only"
+        if entry.url is not None:
+            idle["datastore"] = "means nothing beside `url`: leave it out"
+    problems.extend(
+        Problem((*path, name), message, at_key=True)
+        for name, message in idle.items()
+        if name in entry.model_fields_set
+    )
+    if entry.dataset is not None and entry.version is not None and entry.version < 1:
+        problems.append(Problem((*path, "version"), f"expected a version from 1 on, found {entry.version}"))
+    if entry.url is not None and "://" not in entry.url:
+        problems.append(Problem((*path, "url"), f"expected a URL such as https://…, found {entry.url!r}"))
+
+
+def _location(place: str | Mapping[str, str], datastore: str | None) -> Location:
+    if not isinstance(place, str):
+        return Location(datastore=place["datastore"], path=place["path"])
+    return Location(datastore=None if "://" in place else datastore, path=place)
+
+
+def tabular_format(options: TabularOptions) -> TabularFormat:
+    """Return how delimited files are read, as runs know it."""
+    return TabularFormat(**{name: getattr(options, name) for name in TabularOptions.model_fields})
+
+
+def data_value(data: Data | RegisteredDataset) -> dict[str, Any]:
+    """Return data as the value of a parameter, as short as it can be written."""
+    if isinstance(data, RegisteredDataset):
+        return {"dataset": data.dataset} | ({"version": data.version} if data.version is not None else {})
+    if len(data.locations) == 1 and data.form == "auto" and data.tabular is None:
+        location = data.locations[0]
+        if location.datastore is not None:
+            return {"datastore": location.datastore, "path": location.path}
+        return {"url" if "://" in location.path else "path": location.path}
+    document: dict[str, Any] = msgspec.to_builtins(data)
+    return document
+
+
+# --- parameters ---------------------------------------------------------------------------------------------------
+
+
+def resolve_parameter(
+    name: str, entry: ParameterDefinition, path: Path, definition: PipelineDefinition, problems: list[Problem]
+) -> ParameterSpec:
+    """Return a parameter as runs know it."""
+    if name in RUN_OPTIONS:
+        problems.append(
+            Problem(path, f"{name!r} is an option of every run: call the parameter otherwise", at_key=True)
+        )
+    numeric = entry.type in ("integer", "number")
+    problems.extend(
+        Problem((*path, bound), f"means nothing for the type {entry.type!r}", at_key=True)
+        for bound in ("minimum", "maximum")
+        if getattr(entry, bound) is not None and not numeric
+    )
+    if entry.minimum is not None and entry.maximum is not None and entry.minimum > entry.maximum:
+        problems.append(
+            Problem((*path, "minimum"), f"{entry.minimum:g} is more than the maximum, {entry.maximum:g}")
+        )
+    default = entry.default
+    if entry.type == "data":
+        if entry.enum:
+            problems.append(Problem((*path, "enum"), "means nothing for the type 'data'", at_key=True))
+        if default is not None:
+            default = _data_default(default, (*path, "default"), definition, problems)
+        spec = ParameterSpec(name=name, type="data")
+    else:
+        bare = ParameterSpec(
+            name=name,
+            type=entry.type,
+            minimum=entry.minimum if numeric else None,
+            maximum=entry.maximum if numeric else None,
+        )
+        enum = tuple(_checked(bare, item, (*path, "enum", i), problems) for i, item in enumerate(entry.enum))
+        spec = msgspec.structs.replace(bare, enum=enum)
+        if default is not None:
+            default = _checked(spec, default, (*path, "default"), problems)
+    return msgspec.structs.replace(
+        spec,
+        default=default,
+        required=default is None,
+        description=entry.description,
+        title=entry.title,
+        section=entry.section,
+    )
+
+
+def _checked(spec: ParameterSpec, value: Any, path: Path, problems: list[Problem]) -> Any:
+    try:
+        return check_value(spec, value)
+    except ParameterError as error:
+        problems.append(Problem(path, str(error)))
+        return value
+
+
+def _data_default(value: Any, path: Path, definition: PipelineDefinition, problems: list[Problem]) -> Any:
+    from pydantic import ValidationError
+
+    if isinstance(value, str) and "://" not in value:
+        if value not in definition.data:
+            problems.append(
+                Problem(path, f"there is no data {value!r}.{did_you_mean(value, definition.data)}")
+            )
+            return None
+        entry, path = definition.data[value], ("data", value)
+    elif isinstance(value, Mapping) and ("DataStoreName" in value or "locations" in value):
+        try:
+            return data_value(read_data(value))
+        except ParameterError as error:
+            problems.append(Problem(path, str(error)))
+            return None
+    else:
+        try:
+            entry = DataDefinition.model_validate(value)
+        except ValidationError as error:
+            problems += [p._replace(path=(*path, *p.path)) for p in find_problems(error, DataDefinition)]
+            return None
+    data = resolve_data(entry, path, definition, problems)
+    return None if data is None else data_value(data)
+
+
+# --- environments -------------------------------------------------------------------------------------------------
+
+
+def resolve_environment(
+    entry: EnvironmentDefinition,
+    path: Path,
+    definition: PipelineDefinition,
+    problems: list[Problem],
+    *,
+    name: str = "",
+) -> EnvironmentSpec | str:
+    """Return an environment, or the name of a registered one.
+
+    A name without a version is an entry under ``environments`` or, where there is none that is nearly called so, a
+    registered environment.
+
+    :param name: of the entry under ``environments`` that it is, if it is one.
+    """
+    if entry.is_reference:
+        if entry.version is not None:
+            return entry.name if entry.version == "latest" else f"{entry.name}:{entry.version}"
+        if not name and entry.name in definition.environments:
+            named = definition.environments[entry.name]
+            return resolve_environment(
+                named, ("environments", entry.name), definition, problems, name=entry.name
+            )
+        if difflib.get_close_matches(entry.name, definition.environments, n=1, cutoff=0.75) and not name:
+            hint = did_you_mean(entry.name, definition.environments)
+            problems.append(
+                Problem(
+                    path,
+                    f"there is no environment {entry.name!r} here.{hint} A registered one whose name is so near is "
+                    f"written '{entry.name}:latest'",
+                )
+            )
+        return entry.name
+    installs = [field for field in ("python", "conda", "pip", "image") if getattr(entry, field)]
+    if entry.user_managed and installs:
+        problems.append(
+            Problem(
+                (*path, installs[0]),
+                "nothing is installed where `user_managed` is true: leave one of them out",
+            )
+        )
+    if entry.interpreter and (installs or entry.user_managed is False):
+        problems.append(
+            Problem((*path, "interpreter"), "means something where nothing is installed", at_key=True)
+        )
+    if entry.python is not None and not _PYTHON.fullmatch(entry.python):
+        problems.append(
+            Problem((*path, "python"), f"expected a version such as '3.12', found {entry.python!r}")
+        )
+    return EnvironmentSpec(
+        name=entry.name or name,
+        version=entry.version,
+        python=entry.python,
+        user_managed=not installs if entry.user_managed is None else entry.user_managed,
+        interpreter=entry.interpreter or "python",
+        conda=entry.conda,
+        conda_channels=entry.conda_channels,
+        pip=entry.pip,
+        pip_options=entry.pip_options,
+        variables=entry.variables,
+        image=entry.image,
+    )

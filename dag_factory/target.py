@@ -1,0 +1,201 @@
+"""Opens the pipeline that a command line names: a YAML document, or an object of a Python file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError, ParameterError, did_you_mean
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.spec import ParameterSpec, PipelineSpec
+    from airflow_ml_pipelines.core.workspace import Workspace
+    from dag_factory.pipeline import Pipeline
+
+__all__ = ["Target", "find_definitions", "lint_file", "open_target", "parse_value"]
+
+_SUFFIXES = (".pipeline.yaml", ".pipeline.yml")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pipeline that a command line names.
+
+    :param experiment: the experiment that it names itself.
+    :param workspace: the workspace that it was made for, None where it names none.
+    """
+
+    spec: PipelineSpec
+    experiment: str | None = None
+    workspace: Workspace | None = None
+
+
+def open_target(text: str) -> Target:
+    """Return the pipeline in ``x.pipeline.yaml``, ``file.py`` or ``file.py:name``.
+
+    :raises DefinitionError: where there is no such file or object, or something in it is wrong.
+    """
+    file, sign, name = text.rpartition(":")
+    if not sign or not file.endswith(".py"):
+        file, name = text, ""
+    path = Path(file)
+    if not path.is_file():
+        raise DefinitionError(f"there is no file {file} (in {Path.cwd()})")
+    if path.suffix == ".py":
+        return _from_python(path, name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise DefinitionError(f"expected a *.pipeline.yaml or a *.py; found {file}")
+    from dag_factory.definition import PipelineDefinition
+
+    definition = PipelineDefinition.from_yaml(path)
+    return Target(definition.to_spec(), definition.experiment)
+
+
+def find_definitions(paths: Iterable[str]) -> list[Path]:
+    """Return the definitions that paths name: files as they are, of folders every ``*.pipeline.yaml`` below.
+
+    :raises DefinitionError: where a path does not exist.
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            below = (file for suffix in _SUFFIXES for file in path.rglob(f"*{suffix}"))
+            found |= dict.fromkeys(sorted(file for file in below if not _is_hidden(file.relative_to(path))))
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise DefinitionError(f"there is no {text} (in {Path.cwd()})")
+    return list(found)
+
+
+def lint_file(path: Path) -> str | None:
+    """Return all that is wrong with a definition, None where nothing is."""
+    try:
+        if path.suffix == ".py":
+            for pipeline in _pipelines(_import(path)).values():
+                pipeline.to_spec()
+        else:
+            open_target(str(path))
+    except MlPipelinesError as error:
+        text = str(error)
+        return text if str(path) in text else f"{path}: {text}"
+    return None
+
+
+def parse_value(spec: ParameterSpec, text: str) -> Any:
+    """Return the value of a parameter that text stands for.
+
+    :raises ParameterError: where it is none of the parameter's type.
+    """
+    if spec.type == "string":
+        return text
+    if spec.type == "boolean":
+        if text.lower() in ("true", "yes", "1"):
+            return True
+        if text.lower() in ("false", "no", "0"):
+            return False
+        raise ParameterError(f"parameter {spec.name!r} takes true or false, found {text!r}")
+    if spec.type == "data":
+        return _parse_data(spec, text)
+    try:
+        return int(text) if spec.type == "integer" else float(text)
+    except ValueError:
+        kind = "a whole number" if spec.type == "integer" else "a number"
+        raise ParameterError(f"parameter {spec.name!r} takes {kind}, found {text!r}") from None
+
+
+def _parse_data(spec: ParameterSpec, text: str) -> Any:
+    """Return data from ``datastore:path``, a URL, or JSON."""
+    if text.startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ParameterError(f"parameter {spec.name!r}: {text!r} is no JSON: {error}") from None
+    if "://" in text:
+        return {"url": text}
+    datastore, sign, path = text.partition(":")
+    if not sign:
+        raise ParameterError(f"parameter {spec.name!r} takes data as datastore:path or a URL, found {text!r}")
+    return {"datastore": datastore, "path": path}
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+
+
+# --- Python files ------------------------------------------------------------------------------------------------
+
+
+def _from_python(path: Path, name: str) -> Target:
+    from dag_factory.pipeline import Pipeline
+
+    values = _import(path)
+    found = _pipelines(values)
+    if name:
+        if name not in values:
+            raise DefinitionError(f"{path} has no {name!r}.{did_you_mean(name, found)}")
+        chosen = values[name]
+        if not isinstance(chosen, Pipeline):
+            raise DefinitionError(f"{path}: {name!r} is no Pipeline but a {type(chosen).__name__}")
+    elif len(found) == 1:
+        chosen = next(iter(found.values()))
+    elif found:
+        raise DefinitionError(
+            f"{path} has {len(found)} pipelines, {', '.join(found)}: say which, as {path}:{next(iter(found))}"
+        )
+    else:
+        raise DefinitionError(f"{path} has no Pipeline in a variable")
+    return Target(chosen.to_spec(path.stem), None, chosen.workspace.core)
+
+
+def _pipelines(values: dict[str, Any]) -> dict[str, Pipeline]:
+    """Return the pipelines among a module's variables, each once."""
+    from dag_factory.pipeline import Pipeline
+
+    found: dict[str, Pipeline] = {}
+    for name, value in values.items():
+        if isinstance(value, Pipeline) and not any(value is other for other in found.values()):
+            found[name] = value
+    return found
+
+
+def _import(path: Path) -> dict[str, Any]:
+    """Return the variables of a Python file after running it.
+
+    :raises DefinitionError: where it fails, with the line that does.
+    """
+    name = (
+        path.stem
+        if path.stem.isidentifier() and path.stem not in sys.modules
+        else f"pipelines_{abs(hash(path))}"
+    )
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.absolute().parent))  # as when the file itself is run
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise DefinitionError(f"{error.filename}:{error.lineno}: {error.msg}") from None
+    except Exception as error:
+        text = str(error) if isinstance(error, MlPipelinesError) else f"{type(error).__name__}: {error}"
+        raise DefinitionError(f"{path}:{_line(error, path)}: {text}") from error
+    finally:
+        sys.path.remove(str(path.absolute().parent))
+    return vars(module)
+
+
+def _line(error: Exception, path: Path) -> int:
+    frames = traceback.extract_tb(error.__traceback__)
+    return next(
+        (frame.lineno or 0 for frame in reversed(frames) if Path(frame.filename) == path.absolute()), 0
+    )

@@ -1,0 +1,149 @@
+"""Makes values of YAML text, by the rules of YAML 1.2, and keeps every complaint with its place."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from dag_factory.yaml_positions import MERGE, Found, merged_nodes, span
+
+__all__ = ["FLOAT", "Builder", "compose"]
+
+_LARGEST = 100_000
+_PREFIX = "tag:yaml.org,2002:"
+_TEXT, _INT, _FLOAT = f"{_PREFIX}str", f"{_PREFIX}int", f"{_PREFIX}float"
+_BOOL, _NULL = f"{_PREFIX}bool", f"{_PREFIX}null"
+_NEST = {"": {"steps": "steps"}, "step": {"arguments": "arguments"}}
+"""Which place in the document a key leads to, as far as it matters for reading values."""
+
+
+def compose(text: str) -> Any:
+    loader = loader_class()(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+@functools.cache
+def loader_class() -> Any:
+    """Return a loader that knows the plain values of YAML 1.2."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        (_NULL, re.compile(r"~|null|Null|NULL|")): ("~", "n", "N", ""),
+        (_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE")): tuple("tTfF"),
+        (_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")): tuple("-+0123456789"),
+        (_FLOAT, FLOAT): tuple("-+.0123456789"),
+        (MERGE, re.compile("<<")): ("<",),
+    }
+    table: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for (tag, pattern), starts in resolvers.items():
+        whole = re.compile(rf"(?:{pattern.pattern})\Z")
+        for start in starts:
+            table.setdefault(start, []).append((tag, whole))
+    return type("PipelineLoader", (base,), {"yaml_implicit_resolvers": table})
+
+
+FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+"""A number of YAML 1.2 that is no whole number."""
+
+
+class Builder:
+    """Makes values of YAML nodes."""
+
+    def __init__(self) -> None:
+        self.found: list[Found] = []
+        self._known: dict[tuple[int, str], tuple[Any, int]] = {}
+        self._open: set[int] = set()
+        self._size = 0
+
+    def build(self, node: Any, place: str) -> Any:
+        if node.id == "scalar":
+            self._size += 1
+            return self._scalar(node, place)
+        key = (id(node), place)
+        if key in self._known:
+            value, size = self._known[key]
+            self._size += size
+            return value
+        if id(node) in self._open:
+            self._complain(node, "an anchor that has itself in it")
+            return None
+        if self._size > _LARGEST:
+            self._complain(node, f"aliases make more than {_LARGEST} values of this file")
+            return None
+        self._open.add(id(node))
+        before = self._size
+        value = self._mapping(node, place) if node.id == "mapping" else self._sequence(node, place)
+        self._open.discard(id(node))
+        self._known[key] = (value, self._size - before)
+        return value
+
+    def _sequence(self, node: Any, place: str) -> list[Any]:
+        self._check_tag(node, f"{_PREFIX}seq")
+        return [self.build(item, "argument" if place == "arguments" else "-") for item in node.value]
+
+    def _mapping(self, node: Any, place: str) -> dict[str, Any]:
+        self._check_tag(node, f"{_PREFIX}map")
+        values: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == MERGE:
+                continue
+            if key_node.id != "scalar" or key_node.tag != _TEXT:
+                self._complain(key_node, _key_message(key_node))
+                continue
+            key = key_node.value
+            if key in lines:
+                self._complain(key_node, f"{key!r} is there twice: first in line {lines[key] + 1}")
+                continue
+            lines[key] = key_node.start_mark.line
+            values[key] = self.build(value_node, _place(place, key))
+        for source in merged_nodes(node):
+            if source.id != "mapping":
+                self._complain(source, "expected an alias of a mapping after `<<:`")
+                continue
+            for key, value in self.build(source, place).items():
+                values.setdefault(key, value)
+        return values
+
+    def _scalar(self, node: Any, place: str) -> Any:
+        tag, text = node.tag, node.value
+        if tag == _TEXT or (place == "argument" and tag in (_INT, _FLOAT, _BOOL)):
+            return text
+        if tag == _NULL:
+            return None
+        try:
+            if tag == _BOOL:
+                return {"true": True, "false": False}[text.lower()]
+            if tag == _INT:
+                return int(text, 0)
+            if tag == _FLOAT:
+                return float(text)
+        except (KeyError, ValueError):
+            pass
+        if tag == MERGE:
+            return text
+        self._check_tag(node, "")
+        return text
+
+    def _check_tag(self, node: Any, expected: str) -> None:
+        if node.tag != expected:
+            shown = node.tag.replace(_PREFIX, "!!")
+            self._complain(node, f"the tag {shown!r} means nothing here: leave it out")
+
+    def _complain(self, node: Any, message: str) -> None:
+        self.found.append(span(node, message))
+
+
+def _place(place: str, key: str) -> str:
+    return "step" if place == "steps" else _NEST.get(place, {}).get(key, "-")
+
+
+def _key_message(node: Any) -> str:
+    if node.id == "scalar":
+        return f"expected text as a key, found {node.value or 'nothing'}: put it in quotes"
+    return f"expected text as a key, found a {node.id}: text that begins with `{{` or `[` needs quotes"

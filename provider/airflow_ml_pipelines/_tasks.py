@@ -1,0 +1,246 @@
+"""What the tasks of a run have in common: the workspace, the run's folder, and how errors and decisions are told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, Asset, conf
+from airflow_ml_pipelines.core.canonical import pretty_json
+from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step, reused_step
+from airflow_ml_pipelines.core.errors import (
+    ComputeTargetException,
+    DefinitionError,
+    MlPipelinesError,
+    NotFoundError,
+    WorkspaceError,
+)
+from airflow_ml_pipelines.core.register import register_outputs
+from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.spec import StepSpec
+from airflow_ml_pipelines.core.store import join
+from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.links import task_url
+
+__all__ = [
+    "TOLD",
+    "dataset_asset",
+    "describe_step",
+    "forced_reason",
+    "log_outcome",
+    "open_planned_step",
+    "open_workspace",
+    "plain_errors",
+    "prepare_step",
+    "reused_from_url",
+    "shorten",
+    "stop_after_failure",
+    "take_hit",
+    "with_archive",
+    "workspace_path",
+    "write_place",
+]
+
+_PLACE = "airflow.json"
+_LONGEST = 300
+
+TOLD = {"recorded": "the other run has made the result", "free": "nobody makes the result any more"}
+"""What the events of a :class:`~airflow_ml_pipelines.triggers.reuse.ReuseTrigger` mean."""
+
+
+def open_workspace(given: str | None) -> Workspace:
+    """Open the workspace that a task names, else the one that Airflow's configuration or the environment names.
+
+    :raises WorkspaceError: where there is none.
+    """
+    from airflow_ml_pipelines.workspace_file import load_workspace
+
+    return load_workspace(given or conf.get("ml_pipelines", "workspace", fallback=None) or None)
+
+
+def workspace_path(workspace: Workspace, given: str | None) -> str | None:
+    """Return what another process, perhaps on another machine, opens the same workspace by."""
+    return given if workspace.file is None else str(workspace.file)
+
+
+def open_planned_step(workspace: Workspace, folder: RunFolder, step: str) -> StepContext:
+    """Return a step of the run that was planned before.
+
+    :raises DefinitionError: where there was no plan, or not for this step.
+    """
+    try:
+        return open_step(workspace, folder, step)
+    except (NotFoundError, KeyError):
+        raise DefinitionError(
+            f"run {folder.run!r} of pipeline {folder.pipeline!r} has no plan for step {step!r}: "
+            "let a PlanOperator of the same pipeline come first, and clear it together with this task"
+        ) from None
+
+
+@contextmanager
+def plain_errors(log: logging.Logger) -> Iterator[None]:
+    """Turn this package's errors into Airflow's: one line in the log, and no retry where that can't help."""
+    try:
+        yield
+    except (DefinitionError, WorkspaceError, ComputeTargetException) as error:
+        log.error("%s", error)  # noqa: TRY400 - a user's mistake needs no traceback
+        raise AirflowFailException(str(error)) from None
+    except MlPipelinesError as error:
+        log.error("%s", error)  # noqa: TRY400 - a user's mistake needs no traceback
+        raise AirflowException(str(error)) from None
+
+
+def stop_after_failure(folder: RunFolder, step: str, *, goes_on: bool) -> None:
+    """End a task that starts after another step of its run has failed.
+
+    A step that had ended already and starts again was cleared by somebody, so it runs, and the failure is forgotten.
+
+    :param goes_on: the run's ``continue_on_step_failure``.
+    """
+    failure = None if goes_on else folder.read_failure()
+    if failure is None or failure.step == step:
+        return
+    document = folder.read_step(step)
+    if document is not None and document.status in ("finished", "reused", "failed", "canceled"):
+        folder.clear_failure(failure.step)
+        return
+    text = f"step {failure.step!r} failed, and continue_on_step_failure is false: {failure.error}"
+    folder.write_step(StepDocument(step=step, status="canceled", error=text))
+    raise AirflowFailException(f"step {step!r} does not run: {text}")
+
+
+def forced_reason(folder: RunFolder, step: str) -> str | None:
+    """Return why a step runs in any case: it had ended well in this run already, so somebody cleared its task."""
+    document = folder.read_step(step)
+    return "the task was cleared" if document is not None and document.ended_well else None
+
+
+def take_hit(context: StepContext, hit: Hit) -> StepDocument:
+    """Write that a step takes an earlier result."""
+    document = reused_step(context, hit.record)
+    register_outputs(context.workspace, context.step, document.outputs)
+    context.folder.write_step(document)
+    return document
+
+
+def log_outcome(log: logging.Logger, context: StepContext, outcome: Outcome) -> None:
+    """Say what was decided, and why."""
+    name = context.step.name
+    if isinstance(outcome, Hit):
+        origin = outcome.record.origin
+        log.info("Step %r is reused from run %s of %s.", name, origin.run, origin.pipeline)
+        log.info("Saved %.1f s; key %s.", outcome.record.seconds, outcome.record.key)
+        return
+    if isinstance(outcome, Go):
+        for reason in outcome.reasons:
+            log.info("Step %r runs: %s", name, reason)
+        return
+    holder = outcome.holder
+    log.info(
+        "Waiting for %s on %s, which makes the same result (key %s).", holder.owner, holder.host, outcome.key
+    )
+
+
+def describe_step(workspace: Workspace, document: StepDocument) -> dict[str, Any]:
+    """Return what a task leaves for those after it: small, and without secrets."""
+    described: dict[str, Any] = {
+        "decision": "reuse" if document.status == "reused" else "run",
+        "reason": shorten("; ".join(document.reasons)),
+        "key": document.key,
+    }
+    if document.ended_well:
+        described["outputs"] = {
+            name: _join_url(workspace.datastore(output.datastore).url, output.path)
+            for name, output in document.outputs.items()
+        }
+    if document.reused_from is not None:
+        described["reused_from"] = f"{document.reused_from.pipeline}/{document.reused_from.run}"
+        described["seconds_saved"] = round(document.saved, 3)
+    elif document.seconds is not None:
+        described["seconds"] = round(document.seconds, 3)
+    return described
+
+
+def shorten(text: str) -> str:
+    """Return a text as it fits into a small document."""
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _join_url(base: str, path: str) -> str:
+    """Return the URL of a path in a store."""
+    return f"{base.rstrip('/')}/{quote(join(path)) if base.startswith('file://') else join(path)}"
+
+
+# --- steps outside of a plan -------------------------------------------------------------------------------------
+
+
+def prepare_step(workspace: Workspace, run: RunDocument, step: StepSpec) -> StepPlan:
+    """Return what a step needs to run (its snapshot, published), without deciding whether it does.
+
+    :raises MlPipelinesError: where its source directory, script, environment or data is missing.
+    """
+    from airflow_ml_pipelines.core.plan import Planner
+
+    return Planner(workspace, msgspec.structs.replace(run, regenerate_outputs=True)).plan(step)
+
+
+def with_archive(context: StepContext) -> StepContext:
+    """Return a step that can run, also where the plan was to reuse it and published no snapshot."""
+    if context.plan.archive:
+        return context
+    return replace(context, plan=prepare_step(context.workspace, context.run, context.step))
+
+
+def dataset_asset(name: str) -> Any:
+    """Return the Airflow asset that a dataset of a workspace is."""
+    return Asset(name=name, uri=f"ml-pipelines://datasets/{quote(name, safe='')}")
+
+
+# --- where in Airflow a run is -----------------------------------------------------------------------------------
+
+
+def write_place(folder: RunFolder, dag_id: str, run_id: str, tasks: Mapping[str, str]) -> None:
+    """Write into a run's folder which DAG run it is, so that others can link to it.
+
+    :param tasks: the task that runs each step.
+    :raises DefinitionError: where another DAG has a run of the same pipeline and id.
+    """
+    known = _read_place(folder)
+    if known is not None and known["dag_id"] != dag_id:
+        raise DefinitionError(
+            f"run {run_id!r} of pipeline {folder.pipeline!r} belongs to DAG {known['dag_id']!r}: two DAGs of one "
+            "pipeline need a name each for their pipelines, or run ids that differ"
+        )
+    document = {"schema": 1, "dag_id": dag_id, "run_id": run_id, "tasks": dict(tasks)}
+    folder.store.put(f"{folder.path}/{_PLACE}", pretty_json(document))
+
+
+def _read_place(folder: RunFolder) -> dict[str, Any] | None:
+    try:
+        document = json.loads(folder.store.get(f"{folder.path}/{_PLACE}"))
+        return {
+            "dag_id": str(document["dag_id"]),
+            "run_id": str(document["run_id"]),
+            "tasks": dict(document["tasks"]),
+        }
+    except (NotFoundError, ValueError, KeyError, TypeError):  # it only serves links
+        return None
+
+
+def reused_from_url(workspace: Workspace, origin: Origin | None, *, run_only: bool = False) -> str:
+    """Return the address of the task that made a result, "" where no scheduler ran it."""
+    if origin is None:
+        return ""
+    place = _read_place(RunFolder(workspace.store, origin.pipeline, origin.run))
+    if place is None:
+        return ""
+    # in a DAG without a plan a step has the name of its task
+    place["tasks"] = place["tasks"] or {origin.step: origin.step}
+    return task_url(place, None if run_only else origin.step)

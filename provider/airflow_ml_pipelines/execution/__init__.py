@@ -1,0 +1,1 @@
+"""Runs steps on compute targets, and whole pipelines in this process. Never imports Airflow."""

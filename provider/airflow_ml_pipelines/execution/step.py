@@ -1,0 +1,248 @@
+"""Runs one step: an attempt with its job, then the record of what it made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import msgspec
+
+from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
+from airflow_ml_pipelines.core.decide import Go, StepContext
+from airflow_ml_pipelines.core.errors import (
+    ComputeTargetException,
+    MlPipelinesError,
+    StepCanceledError,
+    StepFailedError,
+)
+from airflow_ml_pipelines.core.history import add_key
+from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
+from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.records import Record, write_record
+from airflow_ml_pipelines.core.register import register_outputs
+from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
+from airflow_ml_pipelines.core.store import Store, open_store
+from airflow_ml_pipelines.core.verify import verify_output
+from airflow_ml_pipelines.execution.environments import ensure_environment
+from airflow_ml_pipelines.execution.job import make_job, output_destination
+from airflow_ml_pipelines.runtime.job import Job
+from airflow_ml_pipelines.runtime.launcher import JobResult, launch
+
+__all__ = ["run_step"]
+
+_LOOK_FOR_FAILURE = 1.0
+
+
+def run_step(
+    context: StepContext,
+    go: Go,
+    *,
+    log: Callable[[str], None] = lambda _: None,
+    on_line: Callable[[str, str], None] = lambda _stream, _line: None,
+    canceled: Callable[[], str | None] = lambda: None,
+    last_try: bool = True,
+) -> StepDocument:
+    """Run a step that was decided to run, and record what it made.
+
+    :param log: told what happens, a line at a time.
+    :param on_line: told each line that the script writes, with ``stdout`` or ``stderr``.
+    :param canceled: asked several times a second; a reason ends the script.
+    :param last_try: whether a failure ends the run (unless it goes on without this step).
+    :raises StepFailedError: where the script failed.
+    :raises StepCanceledError: where it was canceled.
+    :raises MlPipelinesError: where its environment, inputs or outputs could not be had.
+    """
+    folder, step = context.folder, context.step
+    attempt = folder.new_attempt(step.id)
+    document = StepDocument(
+        step=step.id,
+        status="running",
+        reasons=go.reasons,
+        key=go.lease.key if go.lease else None,
+        attempt=attempt,
+        folder=folder.attempt_folder(step.id, attempt),
+        started=time.time(),
+    )
+    folder.clear_failure(step.id)
+    folder.write_step(document)
+    try:
+        with go.lease.kept() if go.lease else nullcontext():
+            result = _launch(context, attempt, log, on_line, canceled)
+            document = _finish(context, document, result, log)
+    except BaseException as error:
+        stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
+        text = str(error) or type(error).__name__
+        status = "canceled" if stopped else "failed"
+        folder.write_step(msgspec.structs.replace(document, status=status, finished=time.time(), error=text))
+        if last_try and not stopped and not context.run.continue_on_step_failure:
+            folder.write_failure(step.id, text)
+        raise
+    return document
+
+
+def _launch(
+    context: StepContext,
+    attempt: int,
+    log: Callable[[str], None],
+    on_line: Callable[[str, str], None],
+    canceled: Callable[[], str | None],
+) -> JobResult:
+    workspace, step = context.workspace, context.step
+    target = workspace.compute_target(step.compute_target)
+    if target.type != "local":
+        raise ComputeTargetException(
+            f"step {step.name!r}: compute target {target.name!r} is of type {target.type!r}; there is only 'local'"
+        )
+    interpreter = ensure_environment(context.plan.environment, workspace.cache_directory, log=log)
+    job = make_job(context, attempt, str(interpreter))
+    workspace.store.put(
+        f"{context.folder.attempt_folder(step.id, attempt)}/job.json", pretty_json(_public(job))
+    )
+    watch = _Watch(context, canceled)
+    result = launch(
+        job,
+        open_store=_known_stores(context),
+        on_line=on_line,
+        canceled=watch.reason,
+    )
+    if result.status == "canceled":
+        raise StepCanceledError(f"step {step.name!r} was canceled: {result.error or 'no reason given'}")
+    if result.status != "finished":
+        raise StepFailedError(f"step {step.name!r} failed: {result.error}")
+    return result
+
+
+class _Watch:
+    """Knows why a running script is to end: its caller says so, or another step of the run failed."""
+
+    def __init__(self, context: StepContext, canceled: Callable[[], str | None]) -> None:
+        self._context = context
+        self._canceled = canceled
+        self._next = time.monotonic() + _LOOK_FOR_FAILURE
+
+    def reason(self) -> str | None:
+        if (reason := self._canceled()) is not None:
+            return reason
+        if self._context.run.continue_on_step_failure or time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + _LOOK_FOR_FAILURE
+        failure = self._context.folder.read_failure()
+        if failure is None or failure.step == self._context.step.id:
+            return None
+        return f"step {failure.step!r} failed, and continue_on_step_failure is false"
+
+
+def _known_stores(context: StepContext) -> Callable[[str], Store]:
+    workspace = context.workspace
+    stores = {workspace.datastore(name).url: workspace.datastore(name) for name in workspace.datastores()}
+    stores[workspace.store.url] = workspace.store
+    return lambda url: stores.get(url) or open_store(url)
+
+
+def _public(job: Job) -> dict[str, object]:
+    """Return the job as it may be kept: values of variables can be secret."""
+    document = job.to_dict()
+    document["variables"] = dict.fromkeys(job.variables, "***")
+    return document
+
+
+def _finish(
+    context: StepContext, document: StepDocument, result: JobResult, log: Callable[[str], None]
+) -> StepDocument:
+    workspace, run, step = context.workspace, context.run, context.step
+    outputs = {
+        spec.name: _keep_output(context, document, spec.name, result.outputs[spec.name])
+        for spec in step.outputs
+    }
+    finished = time.time()
+    reasons = document.reasons
+    problem = _why_not_recorded(context)
+    if problem is None:
+        key = context.key
+        assert key is not None
+        assert document.started is not None
+        _keep_input_manifests(context)
+        origin = Origin(
+            pipeline=run.pipeline,
+            run=run.run,
+            step=step.id,
+            attempt=document.attempt,
+            id=step_run_id(run.pipeline, run.run, step.id, document.attempt),
+        )
+        record = Record(
+            key=key,
+            document=context.document,
+            origin=origin,
+            folder=document.folder,
+            outputs=outputs,
+            started=document.started,
+            finished=finished,
+            git=run.git,
+        )
+        write_record(workspace.store, record)
+        add_key(workspace.store, run.pipeline, step.id, key)
+        document = msgspec.structs.replace(document, key=key)
+    elif step.allow_reuse:
+        log(f"nothing is recorded for later runs: {problem}")
+        reasons = (*reasons, f"not recorded: {problem}")
+    register_outputs(workspace, step, outputs)
+    document = msgspec.structs.replace(
+        document, status="finished", outputs=outputs, finished=finished, reasons=reasons
+    )
+    context.folder.write_step(document)
+    return document
+
+
+def _keep_output(
+    context: StepContext, document: StepDocument, name: str, manifest: Manifest
+) -> OutputDocument:
+    workspace = context.workspace
+    spec = next(spec for spec in context.step.outputs if spec.name == name)
+    datastore, path = output_destination(context, spec, document.attempt)
+    data = compact_json(manifest.to_dict())
+    kept = f"{document.folder}/manifests/{name}.json"
+    workspace.store.put(kept, data)
+    workspace.store.create(manifest_path(manifest.digest), data)
+    return OutputDocument(
+        datastore=datastore,
+        path=path,
+        digest=manifest.digest,
+        manifest=kept,
+        files=len(manifest),
+        size=manifest.size,
+        single=manifest.single,
+    )
+
+
+def _keep_input_manifests(context: StepContext) -> None:
+    """Keep which files the inputs had, so that a later run can say which of them changed."""
+    store = context.workspace.store
+    for item in context.inputs.values():
+        digest = item.fingerprint.get("digest")
+        if (
+            item.read_manifest is None
+            or not isinstance(digest, str)
+            or store.info(manifest_path(digest)) is not None
+        ):
+            continue
+        manifest = item.read_manifest()
+        if manifest.digest == digest:
+            store.create(manifest_path(digest), compact_json(manifest.to_dict()))
+
+
+def _why_not_recorded(context: StepContext) -> str | None:
+    if not context.step.allow_reuse:
+        return "allow_reuse is false"
+    if context.key is None:
+        return "; ".join(context.unknown)
+    try:
+        after = context.again().inputs
+    except MlPipelinesError as error:
+        return f"an input can't be read any more ({error})"
+    for name, item in context.inputs.items():
+        if after[name].fingerprint != item.fingerprint:
+            return f"input {name!r} changed while the step ran"
+        if item.output is not None and (wrong := verify_output(context.workspace, item.output)) is not None:
+            return f"input {name!r} changed while the step ran: {wrong}"
+    return None

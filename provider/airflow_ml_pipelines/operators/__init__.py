@@ -1,0 +1,1 @@
+"""Airflow operators: the plan of a run, and its steps."""

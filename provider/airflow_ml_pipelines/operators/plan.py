@@ -1,0 +1,163 @@
+"""Plans a run: which steps are reused, which run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_ml_pipelines._airflow import BaseOperator, DownstreamTasksSkipped
+from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten, write_place
+from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder
+from airflow_ml_pipelines.core.spec import PipelineSpec
+from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.links import ReusedFromLink
+
+__all__ = ["RUN_OPTIONS", "PlanOperator"]
+
+RUN_OPTIONS = ("regenerate_outputs", "continue_on_step_failure", "experiment_name")
+"""Params of a DAG that are no parameters of its pipeline."""
+
+
+class PlanOperator(BaseOperator):  # type: ignore[misc]
+    """Decides for every step of a pipeline whether an earlier result is taken, and skips the tasks of those steps.
+
+    It takes the snapshots of the source directories, checks the parameters, looks at the data from outside, and walks
+    the steps in order; whatever is unchanged from the beginning on is decided here, in one task. A step after one
+    that runs is decided by its :class:`~airflow_ml_pipelines.sensors.reuse.ReuseSensor`.
+
+    Values of the pipeline's parameters come from the DAG's params. ``regenerate_outputs``,
+    ``continue_on_step_failure`` and ``experiment_name`` may be params as well. A run whose configuration has any other
+    key fails, since its author meant something by it.
+
+    :param pipeline: the pipeline.
+    :param step_tasks: for each step's id, the ids of its tasks: the one that runs the step last.
+    :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
+        environment names.
+    :param experiment: what the run is listed under; None for the pipeline's name.
+    :param tags: of the run; scripts see them.
+    :param kwargs: of every operator. It is not retried unless ``retries`` says so.
+    """
+
+    template_fields: Sequence[str] = ("definition_digest",)
+    operator_extra_links = (ReusedFromLink(),)
+    ui_color = "#fff2cc"
+
+    def __init__(
+        self,
+        *,
+        pipeline: PipelineSpec,
+        step_tasks: Mapping[str, Sequence[str]],
+        workspace: str | None = None,
+        experiment: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 0)
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.step_tasks = {step: tuple(tasks) for step, tasks in step_tasks.items()}
+        self.workspace = workspace
+        self.experiment = experiment
+        self.run_tags = dict(tags or {})
+        # the only thing of the definition that Airflow serialises: it makes a new DAG version when that changes
+        self.definition_digest = pipeline.digest
+        self.reused_from_url = ""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Plan the run and skip the tasks of the steps that are reused."""
+        from airflow_ml_pipelines.core.plan import make_plan
+
+        with plain_errors(self.log):
+            workspace = open_workspace(self.workspace)
+            run = self._new_run(context)
+            folder = RunFolder(workspace.store, run.pipeline, run.run)
+            write_place(
+                folder,
+                context["ti"].dag_id,
+                run.run,
+                {step: t[-1] for step, t in self.step_tasks.items() if t},
+            )
+            plan = make_plan(workspace, run, on_progress=self.log.info)
+        self._log_plan(run, plan)
+        self.reused_from_url = _latest_origin(workspace, plan)
+        described = {
+            item.step: {
+                "decision": item.decision,
+                "reason": shorten("; ".join(item.reasons)),
+                "seconds_saved": round(item.saved, 3),
+            }
+            for item in plan.steps
+        }
+        reused = [
+            task
+            for item in plan.steps
+            if item.decision == "reuse"
+            for task in self.step_tasks.get(item.step, ())
+        ]
+        if reused:
+            # the exception ends the task well, but without a return value
+            context["ti"].xcom_push("return_value", described)
+            raise DownstreamTasksSkipped(tasks=reused)
+        return described
+
+    def _new_run(self, context: Any) -> RunDocument:
+        from airflow_ml_pipelines.execution.runner import new_run
+
+        params = dict(context["params"])
+        declared = {spec.name: spec for spec in self.pipeline.parameters}
+        problems = self._unknown_keys(context, declared)
+        given = {
+            name: params[name]
+            for name, spec in declared.items()
+            if name in params and not (params[name] is None and spec.default is None)
+        }
+        try:
+            run = new_run(
+                self.pipeline,
+                parameters=given,
+                experiment=params.get("experiment_name") or self.experiment,
+                run_id=context["ti"].run_id,
+                regenerate_outputs=_flag(params, "regenerate_outputs") or False,
+                continue_on_step_failure=_flag(params, "continue_on_step_failure"),
+                tags=self.run_tags,
+            )
+        except ParameterError as error:
+            problems.append(str(error))
+        if problems:
+            raise ParameterError("\n".join(problems))
+        return run
+
+    def _unknown_keys(self, context: Any, declared: Mapping[str, Any]) -> list[str]:
+        known = {*declared, *RUN_OPTIONS, *context["dag"].params}
+        given = context["dag_run"].conf or {}
+        return [
+            f"there is no parameter {name!r}.{did_you_mean(name, known)}"
+            for name in given
+            if name not in known
+        ]
+
+    def _log_plan(self, run: RunDocument, plan: PlanDocument) -> None:
+        names = {step.id: step.name for step in run.spec.steps}
+        width = max((len(name) for name in names.values()), default=0)
+        self.log.info("Plan of run %s of %s:", run.run, run.pipeline)
+        for item in plan.steps:
+            reason = "; ".join(item.reasons)
+            saved = f" (saves {item.saved:.1f} s)" if item.decision == "reuse" else ""
+            self.log.info("  %s  %-7s  %s%s", names[item.step].ljust(width), item.decision, reason, saved)
+        count = sum(item.decision == "reuse" for item in plan.steps)
+        total = sum(item.saved for item in plan.steps)
+        self.log.info("%d of %d steps are reused, %.1f s saved.", count, len(plan.steps), total)
+
+
+def _flag(params: Mapping[str, Any], name: str) -> bool | None:
+    value = params.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ParameterError(f"parameter {name!r} takes boolean, not {value!r} ({type(value).__name__})")
+    return value
+
+
+def _latest_origin(workspace: Workspace, plan: PlanDocument) -> str:
+    """Return the address of the run from which the last of the reused steps is taken."""
+    origins = [item.reused_from for item in plan.steps if item.reused_from is not None]
+    return reused_from_url(workspace, origins[-1], run_only=True) if origins else ""

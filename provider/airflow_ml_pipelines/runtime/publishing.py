@@ -1,0 +1,295 @@
+"""Makes room for the outputs of a job, and brings them to their destinations when the script has ended well.
+
+``mount`` on a store of this machine: the script writes at the destination itself. Otherwise it writes in a folder of the
+launcher's (or at ``source``), and the files are copied afterwards. Files at the destination are never replaced by an
+``upload`` unless ``overwrite`` is set.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from airflow_ml_pipelines.core.digest import digest_file
+from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
+from airflow_ml_pipelines.core.tree import scan_file, scan_tree
+from airflow_ml_pipelines.runtime.globs import glob_matcher
+from airflow_ml_pipelines.runtime.job import Job, JobOutput
+from airflow_ml_pipelines.runtime.stop import Stop
+from airflow_ml_pipelines.runtime.stores import Stores
+
+__all__ = ["PreparedOutput", "prepare_outputs", "publish_outputs"]
+
+_THREADS = 16
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class PreparedOutput:
+    """An output for which there is room.
+
+    :param local: the path that the script writes at.
+    :param mounted: whether that is the destination itself.
+    :param link: a link to the destination that was made for the script, to be taken away when it has ended.
+    """
+
+    name: str
+    item: JobOutput
+    store: Store
+    path: str
+    local: str
+    mounted: bool
+    link: str | None = None
+
+    def remove(self) -> None:
+        """Take the link away."""
+        if self.link is not None and os.path.islink(self.link):
+            os.unlink(self.link)
+
+
+def prepare_outputs(
+    job: Job, stores: Stores, folder: Path, directory: Path, prepared: dict[str, PreparedOutput]
+) -> None:
+    """Make room for each output.
+
+    :param folder: where the launcher may put files.
+    :param directory: the script's source directory, to which ``source`` is relative.
+    :param prepared: takes each output by its name.
+    :raises DataError: where that can't be done.
+    """
+    for name, item in job.outputs.items():
+        try:
+            prepared[name] = _prepare(name, item, stores.open(item.store), folder, directory)
+        except DataError as error:
+            raise DataError(f"output {name!r}: {error}") from None
+        except OSError as error:
+            raise DataError(f"output {name!r} can't be written: {error}") from error
+
+
+def publish_outputs(prepared: Iterable[PreparedOutput], cache: StatCache, stop: Stop) -> dict[str, Manifest]:
+    """Bring each output to its destination and return what is there.
+
+    :raises DataError: where an output is missing, or its destination is taken or can't be written.
+    :raises StoppedError: where the job is to end.
+    """
+    published = {}
+    for output in prepared:
+        stop.check()
+        try:
+            published[output.name] = _publish(output, cache, stop)
+        except DataError as error:
+            raise DataError(f"output {output.name!r}: {error}") from None
+        except OSError as error:
+            raise DataError(
+                f"output {output.name!r} can't be written to {output.store.url}: {error}"
+            ) from error
+    return published
+
+
+# --- before the script -------------------------------------------------------------------------------------------
+
+
+def _prepare(name: str, item: JobOutput, store: Store, folder: Path, directory: Path) -> PreparedOutput:
+    path = check_path(item.path.lstrip("/"))
+    destination = store.local_path(path)
+    mounted = item.mode == "mount" and destination is not None
+    given = None if item.source is None else os.path.normpath(directory / item.source)
+    if mounted:
+        _make_room(str(destination), create=item.create)
+        if given is None:
+            return PreparedOutput(name, item, store, path, str(destination), mounted)
+        _clear(given)
+        os.makedirs(os.path.dirname(given), exist_ok=True)
+        os.symlink(str(destination), given)
+        return PreparedOutput(name, item, store, path, given, mounted, link=given)
+    local = given or str(folder / segment(name))
+    _make_room(local, create=item.create)
+    return PreparedOutput(name, item, store, path, local, mounted)
+
+
+def _make_room(path: str, *, create: bool) -> None:
+    try:
+        os.makedirs(path if create else os.path.dirname(path), exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"can't make the folder {path}: it, or a part of its path, is a file") from None
+
+
+def _clear(path: str) -> None:
+    if os.path.islink(path):
+        os.unlink(path)
+    elif os.path.isdir(path) and not os.listdir(path):
+        os.rmdir(path)
+    elif os.path.lexists(path):
+        raise DataError(
+            f"its source {path} is there already, and can't be a link to the destination: give another path"
+        )
+
+
+# --- after the script --------------------------------------------------------------------------------------------
+
+
+def _publish(output: PreparedOutput, cache: StatCache, stop: Stop) -> Manifest:
+    destination = output.store.local_path(output.path)
+    local = str(destination) if output.mounted else output.local
+    if not os.path.exists(local):
+        if not output.item.create or os.path.islink(local):
+            raise DataError(f"the script was to write it at {output.local}, and nothing is there")
+        os.makedirs(local)  # the script has removed the folder that was made for it
+    if output.mounted:
+        return _manifest(output, local, cache)
+    _upload(output, stop)
+    if destination is not None:
+        if os.path.isdir(local):
+            os.makedirs(destination, exist_ok=True)
+        return _manifest(output, str(destination), cache)
+    return _remote_manifest(output, stop)
+
+
+def _manifest(output: PreparedOutput, local: str, cache: StatCache) -> Manifest:
+    """Return what is at a destination on this machine. The versions are from before the files were read."""
+    if not os.path.isdir(local):
+        info = output.store.info(output.path)
+        if not os.path.isfile(local):
+            raise DataError(f"{local} is neither a file nor a folder")
+        (entry,) = scan_file(local, cache=cache).manifest.entries
+        return Manifest((replace(entry, version=info.version if info else ""),), single=True)
+    versions = {info.path: info.version for info in output.store.walk(output.path)}
+    manifest = scan_tree(local, cache=cache).manifest
+    _check_names(entry.path for entry in manifest)
+    entries = tuple(
+        replace(entry, version=versions.pop(join(output.path, entry.path), "")) for entry in manifest.entries
+    )
+    if versions:
+        raise DataError(
+            f"{_shown(versions)} in it is no regular file: a step's output has files and folders alone"
+        )
+    return Manifest(entries)
+
+
+def _files(output: PreparedOutput) -> tuple[Manifest, bool]:
+    """Return the files to upload, and whether the output is one file and no folder."""
+    if os.path.isfile(output.local):
+        return scan_file(output.local, cache=NoStatCache()).manifest, True
+    if not os.path.isdir(output.local):
+        raise DataError(f"{output.local} is neither a file nor a folder")
+    rules = _Globs.of(output.item.globs)
+    manifest = scan_tree(output.local, rules=rules, cache=NoStatCache()).manifest
+    _check_names(entry.path for entry in manifest)
+    return manifest, False
+
+
+def _upload(output: PreparedOutput, stop: Stop) -> None:
+    source = output.local
+    single = not os.path.isdir(source)
+    paths = [""] if single else sorted(_source_paths(output))
+    _check_names(paths)
+    if not output.item.overwrite and output.item.mode == "upload":
+        wanted = {join(output.path, path) for path in paths}
+        if taken := sorted(path for path in _existing(output) if path in wanted):
+            raise DataError(
+                f"{_shown(taken)} is at its destination in {output.store.url} already, and an upload replaces nothing: "
+                "use overwrite=True, or {run-id} in the destination"
+            )
+    remote = output.store.local_path(output.path) is None
+    pairs = [
+        (Path(source, *path.split("/")) if path else Path(source), join(output.path, path)) for path in paths
+    ]
+    _each(lambda pair: output.store.upload(*pair), pairs, _THREADS if remote else 1, stop)
+
+
+def _source_paths(output: PreparedOutput) -> Iterable[str]:
+    from airflow_ml_pipelines.core.walk import list_tree
+
+    rules = _Globs.of(output.item.globs)
+    return (path for path in list_tree(output.local).paths() if rules.takes(path))
+
+
+def _existing(output: PreparedOutput) -> dict[str, ObjectInfo]:
+    found = {info.path: info for info in output.store.walk(output.path)}
+    info = output.store.info(output.path)
+    return {**found, output.path: info} if info is not None else found
+
+
+def _remote_manifest(output: PreparedOutput, stop: Stop) -> Manifest:
+    """Return what is at a destination elsewhere: what was uploaded just now, and files that were there before."""
+    local, single = _files(output)
+    existing = _existing(output)
+    if single:
+        info = existing.get(output.path)
+        name = output.path.rpartition("/")[2]
+        return Manifest(
+            tuple(replace(e, path=name, version=info.version if info else "") for e in local), single=True
+        )
+    entries = {entry.path: entry for entry in local}
+    skip = len(output.path) + 1 if output.path else 0
+    versions = {path[skip:]: info for path, info in existing.items() if path != output.path}
+    if lost := sorted(entries.keys() - versions.keys()):
+        raise DataError(f"{_shown(lost)} was uploaded to {output.store.url} and is not there")
+    others = [path for path in versions if path not in entries]
+    with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
+        for path in others:
+            stop.check()
+            copy = Path(folder, "copy")
+            output.store.download(versions[path].path, copy)
+            digest, size = digest_file(copy)
+            entries[path] = Entry(path, size, digest)
+    return Manifest.of(replace(entry, version=versions[path].version) for path, entry in entries.items())
+
+
+def _each(
+    action: Callable[[tuple[Path, str]], None], pairs: list[tuple[Path, str]], threads: int, stop: Stop
+) -> None:
+    if threads == 1 or len(pairs) < 2:
+        for pair in pairs:
+            stop.check()
+            action(pair)
+        return
+    with ThreadPoolExecutor(min(threads, len(pairs)), thread_name_prefix="upload") as pool:
+        try:
+            for _ in pool.map(action, pairs):
+                stop.check()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _check_names(paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"the name of file {path!r} is not UTF-8, which not every store can hold: rename it"
+            ) from None
+
+
+def _shown(paths: Iterable[str]) -> str:
+    names = sorted(paths)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + more
+
+
+@dataclass(frozen=True)
+class _Globs:
+    """The files that an output's globs take; all where there are none."""
+
+    key: str
+    takes: Callable[[str], bool]
+    names: frozenset[str] = frozenset()
+    endings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, globs: tuple[str, ...]) -> _Globs:
+        matches = [glob_matcher(pattern) for pattern in globs]
+        return cls("\0".join(globs), lambda path: not matches or any(match(path) for match in matches))
+
+    def enters(self, folder: str) -> bool:  # noqa: ARG002
+        return True

@@ -1,0 +1,1 @@
+"""Airflow sensors: whether a step's result is there already."""

@@ -1,0 +1,1 @@
+"""Airflow triggers: waiting for a result that another run makes."""

@@ -1,0 +1,292 @@
+"""What a workspace file may say, as pydantic models, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_ml_pipelines._yaml import DocumentPath
+from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
+from airflow_ml_pipelines.core.errors import WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.spec import EnvironmentSpec
+from airflow_ml_pipelines.core.workspace import (
+    BLOB_STORE,
+    FILE_STORE,
+    LOCAL_TARGET,
+    ComputeTargetSpec,
+    DatastoreSpec,
+    Workspace,
+)
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "SCHEMA_VERSION",
+    "ComputeTargetModel",
+    "DatastoreModel",
+    "EnvironmentModel",
+    "Problem",
+    "WorkspaceFile",
+    "describe_error",
+    "find_problems",
+]
+
+SCHEMA_VERSION = 1
+DEFAULT_ROOT = ".ml-pipelines"
+
+_SECRETIVE = frozenset(
+    {"credentials", "options", "url", "root", "datastores", "pip", "pip_options", "variables"}
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def _short(field: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: {field: value} if isinstance(value, str) else value)
+
+
+class DatastoreModel(_Model):
+    """A datastore.
+
+    :param url: a path (relative to the workspace file), or a URL that fsspec knows.
+    :param connection: the id of an Airflow connection that has the credentials.
+    :param options: for fsspec; never secrets.
+    :param credentials: options whose values are in environment variables, as ``env:NAME``.
+    """
+
+    url: Annotated[str, Field(min_length=1)]
+    connection: str | None = None
+    options: dict[str, Any] = {}
+    credentials: dict[str, str] = {}
+
+
+class ComputeTargetModel(_Model):
+    """A compute target: its type, and whatever that type takes."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
+
+    type: Annotated[str, Field(min_length=1)]
+
+
+class EnvironmentModel(_Model):
+    """An environment.
+
+    :param python: a version, such as ``"3.12"``.
+    :param user_managed: whether to install nothing and run ``interpreter``; so it is where nothing is asked for.
+    :param interpreter: a path or a command, for ``user_managed``.
+    """
+
+    python: str | None = None
+    pip: list[str] = []
+    pip_options: list[str] = []
+    conda: list[str] = []
+    channels: list[str] = []
+    variables: dict[str, str] = {}
+    user_managed: bool | None = None
+    interpreter: str | None = None
+    image: str | None = None
+
+    def to_spec(self, name: str) -> EnvironmentSpec:
+        """Return the environment as a step has it.
+
+        :raises WorkspaceError: where it asks for packages and says that it is managed by its user.
+        """
+        asked = [field for field in ("python", "pip", "conda") if getattr(self, field)]
+        user_managed = (not asked) if self.user_managed is None else self.user_managed
+        if user_managed and asked:
+            raise WorkspaceError(
+                f"user_managed: true installs nothing: take it out, or take out {', '.join(asked)}"
+            )
+        if not user_managed and self.interpreter is not None:
+            raise WorkspaceError(
+                "interpreter is for user_managed: true, where nothing is installed: take one of them out"
+            )
+        spec = EnvironmentSpec(
+            name=name,
+            python=self.python,
+            user_managed=user_managed,
+            interpreter=self.interpreter or "python",
+            conda=tuple(self.conda),
+            conda_channels=tuple(self.channels),
+            pip=tuple(self.pip),
+            pip_options=tuple(self.pip_options),
+            variables=dict(self.variables),
+            image=self.image,
+        )
+        check_environment(spec, f"environment {name!r}")
+        return spec
+
+
+class WorkspaceFile(_Model):
+    """A workspace file.
+
+    :param name: the folder's name if left out.
+    :param root: where everything is kept; a path (relative to the file), or a URL.
+    :param amlcompute: which kind of compute target one is that code creates as ``AmlCompute``.
+    :param lease_seconds: how long a step that others wait for may give no sign of life.
+    :param cache_directory: for environments and what is known of files; ``$ML_PIPELINES_CACHE`` or a folder under the
+        home if left out.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: Annotated[str, Field(min_length=1)] | None = None
+    root: Annotated[DatastoreModel, _short("url")] = DatastoreModel(url=DEFAULT_ROOT)
+    datastores: dict[str, Annotated[DatastoreModel, _short("url")]] = {}
+    default_datastore: str | None = None
+    compute_targets: dict[str, Annotated[ComputeTargetModel, _short("type")]] = {}
+    default_compute_target: str = LOCAL_TARGET
+    amlcompute: str = LOCAL_TARGET
+    environments: dict[str, EnvironmentModel] = {}
+    lease_seconds: Annotated[float, Field(ge=1)] = 60
+    cache_directory: str | None = None
+
+    def to_workspace(self, file: Path) -> Workspace:
+        """Return the workspace that this file describes, with paths relative to the file."""
+        folder = file.parent
+        cache = self.cache_directory
+        return Workspace(
+            self.name or folder.name or "workspace",
+            _datastore("root", self.root, folder),
+            file=file,
+            datastores=[_datastore(name, model, folder) for name, model in self.datastores.items()],
+            default_datastore=self.default_datastore,
+            compute_targets=[_compute_target(name, model) for name, model in self.compute_targets.items()],
+            default_compute_target=self.default_compute_target,
+            aml_compute_kind=self.amlcompute,
+            environments=[model.to_spec(name) for name, model in self.environments.items()],
+            lease_seconds=self.lease_seconds,
+            cache_directory=Path(_below(folder, cache)) if cache else None,
+        )
+
+
+def _datastore(name: str, model: DatastoreModel, folder: Path) -> DatastoreSpec:
+    return DatastoreSpec(name, _below(folder, model.url), model.options, model.connection, model.credentials)
+
+
+def _compute_target(name: str, model: ComputeTargetModel) -> ComputeTargetSpec:
+    return ComputeTargetSpec(name, model.type, dict(model.model_extra or {}))
+
+
+def _below(folder: Path, path: str) -> str:
+    return path if "://" in path else os.path.normpath(folder / os.path.expanduser(path))
+
+
+# --- what is wrong with it ---------------------------------------------------------------------------------------
+
+
+class Problem(NamedTuple):
+    """Something that is wrong with a file.
+
+    :param path: the place in the document.
+    :param at_key: whether the key is wrong and not the value.
+    """
+
+    path: DocumentPath
+    message: str
+    at_key: bool = False
+
+    def __str__(self) -> str:
+        """Return the place and the message."""
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(
+            "."
+        )
+        return f"{place}: {self.message}" if place else self.message
+
+
+def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
+    """Yield what is wrong with a file beyond single fields; no text repeats what may be a secret."""
+    if model.schema_version > SCHEMA_VERSION:
+        yield Problem(
+            ("schema_version",),
+            f"expected at most {SCHEMA_VERSION}, found {model.schema_version}: it needs a newer version of "
+            "airflow-provider-ml-pipelines",
+        )
+    stores: list[tuple[DocumentPath, DatastoreModel]] = [(("root",), model.root)]
+    stores += [(("datastores", name), item) for name, item in model.datastores.items()]
+    for path, store in stores:
+        what = "the root" if path == ("root",) else f"datastore {path[-1]!r}"
+        yield from _caught((*path, "url"), check_url, store.url, what)
+        yield from _caught((*path, "options"), check_options, store.options, what)
+        for option, reference in store.credentials.items():
+            yield from _caught(
+                (*path, "credentials", option), variable_name, reference, f"credential {option!r}"
+            )
+    for name, target in model.compute_targets.items():
+        path = ("compute_targets", name)
+        yield from _caught(path, check_options, target.model_extra or {}, f"compute target {name!r}")
+    for name, environment in model.environments.items():
+        if not name or ":" in name:
+            yield Problem(("environments", name), "expected a name without ':'", at_key=True)
+        yield from _caught(("environments", name), environment.to_spec, name)
+    for field, known in (
+        ("default_datastore", {BLOB_STORE, FILE_STORE, *model.datastores}),
+        ("default_compute_target", {LOCAL_TARGET, *model.compute_targets}),
+    ):
+        value = getattr(model, field)
+        if value is not None and value not in known:
+            noun = field.removeprefix("default_").replace("_", " ")
+            yield Problem((field,), f"there is no {noun} {value!r} in this file.{did_you_mean(value, known)}")
+
+
+def _caught(path: DocumentPath, check: Any, *arguments: Any) -> Iterator[Problem]:
+    try:
+        check(*arguments)
+    except WorkspaceError as error:
+        yield Problem(path, str(error))
+
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping of names to values",
+    "float_type": "a number",
+    "greater_than_equal": "at least {ge:g}",
+    "invalid_key": "a name",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a mapping of fields to values",
+    "model_attributes_type": "a mapping of fields to values",
+    "string_too_short": "some text",
+    "string_type": "text",
+}
+
+
+def describe_error(item: Mapping[str, Any]) -> Problem:
+    """Return what pydantic says of a field, in our words; no text repeats what may be a secret."""
+    kind: str = item["type"]
+    path = tuple(part for part in item["loc"] if part != "[key]")
+    if kind == "extra_forbidden":
+        return Problem(path, f"unknown field.{did_you_mean(str(path[-1]), _fields(path))}", at_key=True)
+    if kind == "missing":
+        return Problem(path[:-1], f"the field {path[-1]!r} is missing", at_key=True)
+    expected = _EXPECTED.get(kind, item["msg"]).format(**item.get("ctx", {}))
+    found = _describe(item["input"], secret=not _SECRETIVE.isdisjoint(map(str, path)))
+    hint = ": put it in quotes" if kind == "string_type" and isinstance(item["input"], int | float) else ""
+    at_key = kind == "invalid_key" or item["loc"][-1:] == ("[key]",)
+    return Problem(path, f"expected {expected}, found {found}{hint}", at_key=at_key)
+
+
+def _fields(path: DocumentPath) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "root": DatastoreModel,
+        "datastores": DatastoreModel,
+        "compute_targets": ComputeTargetModel,
+        "environments": EnvironmentModel,
+    }
+    model = models.get(str(path[0]), WorkspaceFile) if len(path) > 1 else WorkspaceFile
+    return list(model.model_fields)
+
+
+def _describe(value: Any, *, secret: bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "text" if secret else f"the text {value[:60]!r}"
+    if isinstance(value, int | float):
+        return "a number" if secret else f"the number {value}"
+    known = {dict: "a mapping", list: "a list", type(None): "nothing"}
+    return known.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT
+from dag_factory import CondaDependencies, DefinitionError, Environment, RunConfiguration, WorkspaceError
+
+
+def test_a_new_run_configuration_means_the_interpreter_that_runs_the_pipeline():
+    spec = RunConfiguration().environment_spec()
+    assert spec.digest == DEFAULT_ENVIRONMENT.digest
+
+
+def test_variables_alone_leave_the_interpreter():
+    configuration = RunConfiguration()
+    configuration.environment.environment_variables = {"THREADS": "4"}
+    spec = configuration.environment_spec()
+    assert (spec.user_managed, spec.variables) == (True, {"THREADS": "4"})
+
+
+def test_packages_make_an_environment_of_their_own():
+    configuration = RunConfiguration()
+    configuration.environment.python.user_managed_dependencies = False
+    configuration.environment.python.conda_dependencies = CondaDependencies.create(
+        conda_packages=["scikit-learn"], pip_packages=["pandas>=2"], python_version="3.12"
+    )
+    spec = configuration.environment_spec()
+    assert (spec.user_managed, spec.conda, spec.pip, spec.python) == (False, ("scikit-learn",), ("pandas>=2",), "3.12")
+
+
+def test_packages_of_the_reference_sdk_are_left_out_with_a_word():
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create(
+        conda_packages=["pandas"], pip_packages=["azureml-sdk", "azureml-dataprep[fuse,pandas]", "numpy"]
+    )
+    with pytest.warns(UserWarning, match=r"azureml-sdk, azureml-dataprep\[fuse,pandas\] left out"):
+        spec = environment.to_spec()
+    assert (spec.pip, spec.conda) == (("numpy",), ("pandas",))
+
+
+def test_pandas_stays_where_only_an_extra_asked_for_it():
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["azureml-dataprep[pandas]"])
+    with pytest.warns(UserWarning, match="left out"):
+        assert environment.to_spec().pip == ("pandas",)
+
+
+def test_a_name_and_version_refer_to_a_registered_one():
+    configuration = RunConfiguration()
+    configuration.environment.name = "mine"
+    configuration.environment.version = "1.0"
+    assert configuration.environment_spec() == "mine:1.0"
+
+
+def test_a_name_alone_refers_to_the_latest():
+    configuration = RunConfiguration()
+    configuration.environment.name = "mine"
+    assert configuration.environment_spec() == "mine"
+
+
+def test_registering_gives_a_version_and_get_brings_it_back(ws):
+    environment = Environment("mine")
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["pandas"])
+    environment.environment_variables["A"] = "1"
+    assert environment.register(workspace=ws).version == "1"
+    assert environment.register(ws).version == "1"
+    environment.environment_variables["A"] = "2"
+    assert environment.register(ws).version == "2"
+    assert Environment.get(ws, "mine", version=1).environment_variables == {"A": "1"}
+    found = Environment.get(workspace=ws, name="mine")
+    assert found.python.conda_dependencies.pip_packages == ("pandas",)
+    assert found.to_spec().digest == environment.to_spec().digest
+    assert set(Environment.list(ws)) == {"mine"}
+    assert ws.environments["mine"].version == "2"
+
+
+def test_one_from_the_registry_is_used_with_its_content(ws):
+    environment = Environment("mine")
+    environment.python.user_managed_dependencies = True
+    environment.register(ws)
+    configuration = RunConfiguration()
+    configuration.environment = Environment.get(ws, "mine")
+    spec = configuration.environment_spec()
+    assert (spec.name, spec.version, spec.user_managed) == ("mine", "1", True)
+
+
+def test_an_unknown_one_is_refused(ws):
+    with pytest.raises(WorkspaceError, match="'mine'"):
+        Environment.get(ws, "mine")
+
+
+def test_a_clone_is_one_of_its_own():
+    environment = Environment("a")
+    environment.environment_variables["A"] = "1"
+    clone = environment.clone("b")
+    clone.environment_variables["A"] = "2"
+    assert (clone.name, environment.environment_variables) == ("b", {"A": "1"})
+
+
+def test_secrets_are_not_taken(ws):
+    environment = Environment("mine")
+    environment.environment_variables["API_KEY"] = "hunter2"
+    with pytest.raises(WorkspaceError, match="secret"):
+        environment.register(ws)
+
+
+def test_requirements_files_are_read_with_what_they_include(project):
+    project.write("more.txt", "numpy  # for arrays\n")
+    file = project.write("requirements.txt", "# all\n-r more.txt\npandas>=2 ; python_version > '3'\n--index-url https://x/y\n")
+    spec = Environment.from_pip_requirements("e", file).to_spec()
+    assert spec.pip == ("numpy", "pandas>=2 ; python_version > '3'")
+    assert not spec.user_managed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("-e ./here\n", "needs a file"), ("-r requirements.txt\n", "includes itself")]
+)
+def test_requirements_that_can_not_be_taken_are_named(project, text, message):
+    project.write("requirements.txt", text)
+    with pytest.raises(DefinitionError, match=message):
+        Environment.from_pip_requirements("e", "requirements.txt")
+
+
+def test_conda_files_are_read_and_written(project):
+    file = project.write(
+        "conda.yml",
+        """
+        name: x
+        channels: [conda-forge]
+        dependencies:
+          - python=3.12
+          - scikit-learn=1.5
+          - pip
+          - pip: [pandas]
+        """,
+    )
+    environment = Environment.from_conda_specification("e", file)
+    spec = environment.to_spec()
+    assert (spec.python, spec.conda, spec.conda_channels, spec.pip) == (
+        "3.12",
+        ("scikit-learn=1.5",),
+        ("conda-forge",),
+        ("pandas",),
+    )
+    environment.python.conda_dependencies.save_to_file(".", "again.yml")
+    assert Environment.from_conda_specification("e", "again.yml").to_spec() == spec
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "dependencies: 5\n", "a: [\n"])
+def test_what_is_no_conda_file_is_refused(project, text):
+    project.write("conda.yml", text)
+    with pytest.raises(DefinitionError, match=r"conda\.yml"):
+        Environment.from_conda_specification("e", "conda.yml")
+
+
+def test_a_text_is_no_list_of_packages():
+    with pytest.raises(TypeError, match=r"write \['pandas'\]"):
+        CondaDependencies.create(pip_packages="pandas")
+
+
+def test_what_is_no_environment_is_refused():
+    with pytest.raises(TypeError, match="expected an Environment"):
+        RunConfiguration().environment = "mine"
+
+
+def test_one_configuration_is_not_changed_by_the_steps_that_share_it(ws, project):
+    from dag_factory import Pipeline, PythonScriptStep
+
+    project.write("a.py")
+    project.write("b.py")
+    shared = RunConfiguration()
+    steps = [
+        PythonScriptStep("a.py", compute_target="one", runconfig=shared),
+        PythonScriptStep("b.py", runconfig=shared),
+    ]
+    spec = Pipeline(ws, steps).to_spec()
+    assert [step.compute_target for step in spec.steps] == ["one", None]
+    assert shared.target == "local"
+    shared.target = "two"
+    assert [step.compute_target for step in Pipeline(ws, steps).to_spec().steps] == ["one", "two"]

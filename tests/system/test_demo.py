@@ -1,0 +1,58 @@
+"""``make demo`` does what it says and leaves no process behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROJECT = Path(__file__).parent.parent.parent
+DEMO = [sys.executable, str(PROJECT / "tools/demo.py")]
+
+
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def test_demo_runs_the_example_three_times_and_ends(tmp_path):
+    done = subprocess.run(
+        [*DEMO, "--once", "--folder", tmp_path], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = [
+        line.split()[2:4] for line in done.stdout.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ")
+    ]
+    assert counts == [["4", "0"], ["0", "4"], ["2", "2"]], done.stdout
+    assert "argument --max-depth: 8 → 4" in done.stdout
+    reports = list((tmp_path / "workspace").rglob("report.json"))
+    assert len(reports) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_demo_leaves_no_process_behind(tmp_path, number):
+    demo = subprocess.Popen([*DEMO, "--folder", tmp_path], stdout=subprocess.PIPE, text=True)
+    for line in demo.stdout:
+        if "starting Airflow" in line:
+            break
+    time.sleep(2)
+    family = psutil.Process(demo.pid).children(recursive=True)
+    assert len(family) >= 2
+    demo.send_signal(number)
+    demo.stdout.read()
+    demo.stdout.close()
+    demo.wait()
+    until = time.monotonic() + 30
+    while living(family) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert living(family) == []

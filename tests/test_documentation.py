@@ -1,0 +1,144 @@
+"""What the documentation says is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_ml_pipelines.core.key import FIELDS
+from airflow_ml_pipelines.workspace_file import load_workspace
+from dag_factory.definition import (
+    DataDefinition,
+    EnvironmentDefinition,
+    InputDefinition,
+    OutputDefinition,
+    ParameterDefinition,
+    PipelineDefinition,
+    StepDefinition,
+)
+
+PROJECT = Path(__file__).parent.parent
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+def blocks(language: str) -> list:
+    found = []
+    for page in PAGES:
+        for number, (name, text) in enumerate(FENCE.findall(page.read_text()), 1):
+            if name == language:
+                found.append(pytest.param(page, text, id=f"{relative(page)}-{number}"))
+    return found
+
+
+def section(page: Path, title: str) -> str:
+    text = page.read_text()
+    start = text.index(f"\n## {title}\n")
+    end = text.find("\n## ", start + 1)
+    return text[start : end if end >= 0 else None]
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"))
+def test_yaml_of_the_documentation_has_no_error(page, text, tmp_path):
+    if page.name == "workspace.md" or "root:" in text:
+        (tmp_path / "workspace.yaml").write_text(text)
+        load_workspace(tmp_path)
+        return
+    import yaml
+
+    document = yaml.safe_load(text)
+    steps = {"steps": {"one": {"script": "one.py"}}}
+    definition = PipelineDefinition.from_document({"name": "example", **steps, **document})
+    definition.to_spec(tmp_path, check_files=False)
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_python_of_the_documentation_compiles(page, text):
+    compile(text, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page):
+    broken = []
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        anchors = []
+        if target.suffix == ".md" and target.is_file():
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+        if not target.exists() or (anchor and anchor not in anchors):
+            broken.append(link)
+    assert not broken
+
+
+def test_table_of_the_key_is_that_of_the_code():
+    rows = [f"| {name} | {'yes' if inside else 'no'} | {why} |" for name, inside, why in FIELDS]
+    table = [
+        line for line in section(PROJECT / "docs/reuse.md", "What is in the key").splitlines() if "|" in line
+    ]
+    assert table[2:] == rows
+
+
+@pytest.mark.parametrize(
+    ("title", "model"),
+    [
+        ("The pipeline", PipelineDefinition),
+        ("Parameters", ParameterDefinition),
+        ("Data", DataDefinition),
+        ("Steps", StepDefinition),
+        ("Steps", InputDefinition),
+        ("Steps", OutputDefinition),
+        ("Environments", EnvironmentDefinition),
+    ],
+)
+def test_every_field_of_a_definition_is_documented(title, model):
+    text = section(PROJECT / "docs/definition.md", title)
+    names = {field.alias or name for name, field in model.model_fields.items()} - {"schema_version"}
+    if model is InputDefinition:
+        names -= set(DataDefinition.model_fields)
+    if model is EnvironmentDefinition:
+        names -= {"name", "version"}
+    missing = {name for name in names if f"`{name}`" not in text and f"`{name}:`" not in text}
+    assert not missing
+
+
+def test_every_field_of_the_workspace_file_is_documented():
+    from airflow_ml_pipelines.workspace_model import DatastoreModel, WorkspaceFile
+
+    text = (PROJECT / "docs/workspace.md").read_text()
+    names = {*WorkspaceFile.model_fields, *DatastoreModel.model_fields} - {"schema_version"}
+    assert not {name for name in names if f"| `{name}` |" not in text}
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_options_of_the_command_line_are_those_of_its_page(command):
+    page = (PROJECT / "docs/command-line.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `-")]
+    documented = {
+        option
+        for line in rows
+        if command == "run" or "(`run`)" not in line
+        for option in re.findall(r"`(-[-\w]+)", line)
+    }
+    shown = subprocess.run(
+        [sys.executable, "-m", "dag_factory.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    options = [
+        re.findall(r"(?<![\w-])--?[a-z][\w-]*", line) for line in shown.splitlines() if line.startswith("  -")
+    ]
+    assert documented == {names[0] for names in options} - {"-h"}

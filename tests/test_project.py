@@ -1,0 +1,111 @@
+"""What holds for the project as a whole."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import airflow_ml_pipelines
+
+PROJECT = Path(__file__).parent.parent
+PACKAGES = (PROJECT / "dag_factory", PROJECT / "provider/airflow_ml_pipelines")
+RUNTIME = PROJECT / "provider/airflow_ml_pipelines/runtime"
+STARTED = ("standin", "bootstrap")  # run, or found under other names, in the process of a step's script
+MODULES = sorted(
+    path
+    for package in PACKAGES
+    for path in package.rglob("*.py")
+    if path.name != "__main__.py" and not any(path.is_relative_to(RUNTIME / name) for name in STARTED)
+)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+def project_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    return [path for name in listed.stdout.splitlines() if (path := PROJECT / name).is_file()]
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == airflow_ml_pipelines.__version__
+    first = next(
+        line for line in (PROJECT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
+    )
+    assert first.split()[1] == project["version"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_all_lists_what_a_module_has(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    listed: list[str] | None = None
+    defined: set[str] = set()
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            if names == {"__all__"}:
+                listed = ast.literal_eval(node.value)
+            defined |= names
+    public = {name for name in defined if not name.startswith("_")}
+    if listed is None:
+        assert not public, f"no __all__, but {sorted(public)}"
+        return
+    assert len(listed) == len(set(listed))
+    assert set(listed) <= defined | imported, "it lists what is not there"
+
+
+def test_core_runtime_and_execution_need_neither_airflow_nor_pydantic():
+    rooms = [PACKAGES[1] / name for name in ("core", "runtime", "execution")]
+    names = [
+        ".".join(path.relative_to(PACKAGES[1].parent).with_suffix("").parts)
+        for path in MODULES
+        if any(path.is_relative_to(room) for room in rooms)
+    ]
+    code = (
+        "import importlib, sys\n"
+        "for name in ('airflow', 'pydantic', 'fsspec', 'pandas', 'yaml'):\n"
+        "    sys.modules[name] = None\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_has_a_path_of_this_machine():
+    places = [place for place in (PROJECT, Path.home()) if len(place.parts) > 2]
+    found = [
+        relative(path)
+        for path in project_files()
+        for place in places
+        if f"{place}/".encode() in path.read_bytes()
+    ]
+    assert not found
+
+
+def test_extras_of_pyproject_name_packages_of_the_documentation():
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (PROJECT / "docs/dependencies.md").read_text()
+    assert [name for name in extras if f"`{name}`" not in text] == []

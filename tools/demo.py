@@ -1,0 +1,236 @@
+"""Run the example on an Airflow of its own, three times, and show what each run did.
+
+The first run makes everything, the second changes nothing and takes everything from the first, the third changes one
+parameter and runs only what depends on it. Airflow stays up until Ctrl-C, or ends at once with ``--once``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
+from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.testing import LocalAirflow
+from airflow_ml_pipelines.workspace_file import load_workspace
+
+PROJECT = Path(__file__).resolve().parent.parent
+EXAMPLES = PROJECT / "example_dags"
+DAG_ID = "digits"
+STEPS = {"prepare", "train_logistic", "train_forest", "compare"}
+RUNS: tuple[tuple[str, dict[str, Any], set[str]], ...] = (
+    ("everything is new", {}, STEPS),
+    ("nothing changed", {}, set()),
+    ("max_depth is 4 instead of 8", {"max_depth": 4}, {"train_forest", "compare"}),
+)
+"""What is different in each run, its parameters, and which steps have to run."""
+
+QUIET_SECONDS = 5.0
+
+
+class DemoError(MlPipelinesError):
+    """The demonstration went another way than it should."""
+
+
+@dataclass
+class Progress:
+    """Says what is going on and since when: on a terminal in one line that changes, else now and then."""
+
+    started: float = field(default_factory=time.monotonic)
+    live: bool = field(default_factory=sys.stdout.isatty)
+    _shown: str = ""
+    _when: float = 0.0
+
+    def say(self, text: str = "") -> None:
+        """Print a line for good."""
+        self._clear()
+        print(f"[{self._elapsed():5.1f} s] {text}" if text else "", flush=True)
+
+    def show(self, text: str) -> None:
+        """Say what is waited for, if that is new or has not been said for a while."""
+        now = self._elapsed()
+        if self.live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{f'[{now:5.1f} s] {text} …'[:width]}", end="", flush=True)
+        elif text != self._shown or now - self._when > QUIET_SECONDS:
+            print(f"[{now:5.1f} s] {text} …", flush=True)
+            self._when = now
+        self._shown = text
+
+    def table(self, rows: list[tuple[str, ...]]) -> None:
+        """Print rows below each other; the first one is the heading."""
+        self._clear()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for number, row in enumerate(rows):
+            print(
+                "   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            )
+            if number == 0:
+                print("   " + "  ".join("─" * width for width in widths))
+        print(flush=True)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def _clear(self) -> None:
+        if self.live and self._shown:
+            print("\r\033[K", end="")
+        self._shown = ""
+
+
+@dataclass
+class RunSummary:
+    """How long a run took and what it did."""
+
+    change: str
+    seconds: float
+    steps: Mapping[str, StepDocument]
+
+    @property
+    def ran(self) -> set[str]:
+        """The steps that ran."""
+        return {name for name, step in self.steps.items() if step.status == "finished"}
+
+
+def main() -> int:
+    """Run the demonstration and return its exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--once", action="store_true", help="end after the runs")
+    parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="what is made goes here")
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    progress = Progress()
+    try:
+        _demonstrate(options.folder.absolute(), once=options.once, progress=progress)
+    except KeyboardInterrupt:
+        progress.say("ended")
+    except (MlPipelinesError, OSError, subprocess.CalledProcessError) as error:
+        progress.say(f"the demonstration failed: {error}")
+        return 1
+    return 0
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
+    progress.say(f"making a fresh workspace in {_short(folder)}")
+    workspace = _make_workspace(folder)
+    airflow = LocalAirflow(
+        folder / "airflow",
+        dags_folder=EXAMPLES,
+        environment={"ML_PIPELINES_WORKSPACE": str(workspace.file)},
+    )
+    try:
+        progress.say(f"starting Airflow; what it says goes to {_short(airflow.log_file)}")
+        airflow.start()
+        _wait_until_ready(airflow, progress)
+        progress.say(f"Airflow is up at {airflow.url}")
+        progress.show(f"waiting for it to find the pipeline {DAG_ID!r} in {_short(EXAMPLES)}")
+        airflow.wait_for_dag(DAG_ID)
+        runs = [_run(airflow, workspace, number, progress) for number in range(len(RUNS))]
+        progress.table(
+            [
+                ("run", "seconds", "steps run", "steps reused", "what is different"),
+                *(
+                    (str(n), f"{r.seconds:.1f}", str(len(r.ran)), str(len(r.steps) - len(r.ran)), r.change)
+                    for n, r in enumerate(runs, 1)
+                ),
+            ]
+        )
+        if not once:
+            progress.say(
+                f"look around at {airflow.url}/dags/{DAG_ID} (it asks for no password); Ctrl-C ends it"
+            )
+            while not airflow.missing():
+                time.sleep(1)
+    finally:
+        progress.show("ending Airflow")
+        airflow.stop()
+    progress.say(f"Airflow has ended; {_short(folder)} keeps what was made")
+
+
+def _make_workspace(folder: Path) -> Workspace:
+    for name in ("airflow", "workspace"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    place = folder / "workspace"
+    place.mkdir(parents=True)
+    shutil.copy(EXAMPLES / "workspace.yaml", place)
+    subprocess.run([sys.executable, str(EXAMPLES / "make_data.py"), "--workspace", str(place)], check=True)
+    return load_workspace(place)
+
+
+def _wait_until_ready(airflow: LocalAirflow, progress: Progress, timeout: float = 180) -> None:
+    until = time.monotonic() + timeout
+    while missing := airflow.missing():
+        progress.show(f"waiting for {', '.join(missing)}")
+        if time.monotonic() > until:
+            raise DemoError(
+                f"Airflow is not up after {timeout:.0f} s; its log ends with\n{airflow.log_tail()}"
+            )
+        time.sleep(0.2)
+
+
+def _run(airflow: LocalAirflow, workspace: Workspace, number: int, progress: Progress) -> RunSummary:
+    change, parameters, expected = RUNS[number]
+    progress.say(f"run {number + 1}: {change}")
+    began = time.monotonic()
+    run_id = airflow.trigger(DAG_ID, parameters)
+    folder = RunFolder(workspace.store, DAG_ID, run_id)
+    while (state := airflow.run(DAG_ID, run_id)["state"]) not in ("success", "failed"):
+        busy = [name for name, step in folder.steps().items() if step.status == "running"]
+        progress.show(f"run {number + 1}: {', '.join(busy) or state}")
+        time.sleep(0.1)
+    seconds = time.monotonic() - began
+    if state == "failed":
+        raise DemoError(f"run {run_id} failed{_failures(airflow, run_id)}")
+    summary = RunSummary(change, seconds, folder.steps())
+    progress.table([("step", "decision", "seconds", "reason", "output"), *_rows(workspace, summary)])
+    if summary.ran != expected:
+        raise DemoError(f"expected {sorted(expected)} to run, found that {sorted(summary.ran)} did")
+    return summary
+
+
+def _rows(workspace: Workspace, run: RunSummary) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for name, step in run.steps.items():
+        reused = step.status == "reused"
+        seconds = f"saved {step.saved:.1f}" if reused else f"{step.seconds or 0:.1f}"
+        reason = "; ".join(step.reasons)
+        outputs = [workspace.datastore(out.datastore).local_path(out.path) for out in step.outputs.values()]
+        places = ", ".join(_short(path) for path in outputs if path is not None)
+        rows.append((name, "reused" if reused else "run", seconds, reason, places))
+    return rows
+
+
+def _failures(airflow: LocalAirflow, run_id: str) -> str:
+    text = ""
+    for task in airflow.tasks(DAG_ID, run_id):
+        if task["state"] == "failed":
+            log = airflow.task_log(DAG_ID, run_id, task["task_id"], task["try_number"]).splitlines()
+            text += f"; the log of {task['task_id']} ends with\n" + "\n".join(log[-30:])
+    return text
+
+
+def _short(path: Path) -> str:
+    """Return a path as it is from here, where that is shorter."""
+    return min((os.path.relpath(path), str(path)), key=len)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
