@@ -37,8 +37,8 @@ format: $(VENV)/.ready ## put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.ready ## measure
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+bench: $(VENV)/.ready ## measure, and compare with others (some minutes)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) $(OLDEST) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Callable, Iterable
+import sys
+import warnings
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
 
-__all__ = ["check_name", "checked", "expect", "kind_of", "plural"]
+__all__ = ["check_name", "checked", "expect", "kind_of", "warn"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_PACKAGE = os.path.dirname(__file__)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -72,7 +77,11 @@ def check_name(where: str, name: str) -> str:
     return name
 
 
-def plural(items: Iterable[Any], one: str, many: str = "") -> str:
-    """Return a count with its noun."""
-    count = sum(1 for _ in items)
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def warn(message: str) -> None:
+    """Warn the caller outside of this package."""
+    level = 1
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - warnings has no other way before Python 3.12
+    while frame is not None and os.path.dirname(frame.f_code.co_filename) == _PACKAGE:
+        level += 1
+        frame = frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)

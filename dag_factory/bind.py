@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import kind_of
+from dag_factory._check import kind_of, warn
 from dag_factory.data import DataPathComputeBinding, DataReference, DatasetConsumptionConfig, binding_port
 from dag_factory.outputs import InputPortBinding, PipelineData
 from dag_factory.ports import InputPort, Produced, check_input_name, origin_of
@@ -190,11 +189,9 @@ class _Binder:
         producer = output.producer
         if producer is not None and not self._replaces(producer, index, output):
             if not isinstance(output, PipelineData):
-                warnings.warn(
-                    f"{self.where}: {output!r} is an output of step {producer.name!r} and so taken as an input here; "
-                    "write .as_input() to say so",
-                    UserWarning,
-                    stacklevel=7,
+                warn(
+                    f"{self.where}: an output of step {producer.name!r} ({self._made_name(producer, output)}) is taken as an input here; "
+                    "write .as_input() to say so"
                 )
             port = self._read(output)
             self._add_input(port)
@@ -205,6 +202,10 @@ class _Binder:
             )
         self._add_output(output)
         return output
+
+    @staticmethod
+    def _made_name(producer: PipelineStep, output: Produced) -> str:
+        return next(name for name, made in producer.ports.outputs.items() if made is output)
 
     def _replaces(self, other: PipelineStep, index: int, output: Produced) -> bool:
         """Return whether the step is another one written again, as when a notebook's cell is run a second time."""

@@ -148,9 +148,13 @@ def _open(options: argparse.Namespace) -> tuple[PipelineSpec, str | None, Worksp
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:
-    from airflow_ml_pipelines.workspace_file import load_workspace
+    """Open the workspace; the nearest one to a pipeline's file, as where the file is made a DAG of."""
+    from airflow_ml_pipelines.workspace_file import find_workspace_file, load_workspace
 
-    return load_workspace(options.workspace)
+    path = options.workspace
+    if path is None and "file" in options and not os.environ.get("ML_PIPELINES_WORKSPACE"):
+        path = find_workspace_file(os.path.dirname(options.file))
+    return load_workspace(path)
 
 
 def _values(spec: PipelineSpec, given: Sequence[str]) -> dict[str, Any]:
@@ -267,7 +271,9 @@ def _add_pipeline(parser: argparse.ArgumentParser) -> None:
 
 def _add_workspace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workspace", metavar="PATH", help="a workspace.yaml or its folder (the nearest upwards)"
+        "--workspace",
+        metavar="PATH",
+        help="a workspace.yaml or its folder (the nearest above FILE, or above the current folder)",
     )
 
 

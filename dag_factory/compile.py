@@ -206,7 +206,7 @@ def _find_workspace(given: str | os.PathLike[str] | None, spec: PipelineSpec) ->
     """Return the workspace that the tasks are told to open; None where they find it by themselves."""
     if given is not None:
         return str(Path(given).absolute())
-    from airflow.sdk.configuration import conf
+    from airflow.configuration import conf
 
     if conf.get("ml_pipelines", "workspace", fallback=None) or os.environ.get("ML_PIPELINES_WORKSPACE"):
         return None
@@ -218,7 +218,7 @@ def _find_workspace(given: str | os.PathLike[str] | None, spec: PipelineSpec) ->
 
 def _target_kinds(workspace: str | None) -> Mapping[str | None, str]:
     """Return the kind of each compute target that the workspace file names, and of its default."""
-    from airflow.sdk.configuration import conf
+    from airflow.configuration import conf
 
     from airflow_ml_pipelines.workspace_file import load_workspace
 

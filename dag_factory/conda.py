@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,10 @@ from dag_factory._check import checked, expect, kind_of
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import EnvironmentSpec
 
-__all__ = ["CondaDependencies", "without_sdk"]
+__all__ = ["CondaDependencies"]
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _PYTHON = re.compile(r"python\s*(?:=\s*|==\s*)(\d+(?:\.\d+)*)(?:\.\*)?")
 _COMMENT = re.compile(r"(^|\s)#.*$")
-_SDK = re.compile(r"azureml[-_.](sdk|core|defaults|pipeline|train|telemetry|dataprep|dataset)", re.IGNORECASE)
 
 
 class CondaDependencies:
@@ -211,31 +208,6 @@ class CondaDependencies:
             self.set_pip_option(option)
         for package in other._pip:
             self.add_pip_package(package)
-
-
-def without_sdk(where: str, spec: EnvironmentSpec) -> EnvironmentSpec:
-    """Return an environment without the packages of the reference's SDK, which the launcher stands in for."""
-    import msgspec
-
-    gone = [package for package in spec.pip + spec.conda if _SDK.match(package)]
-    if not gone:
-        return spec
-    pip = [package for package in spec.pip if package not in gone]
-    conda = tuple(package for package in spec.conda if package not in gone)
-    wants_pandas = any("pandas" in package.partition("[")[2] for package in gone)
-    if wants_pandas and not any(_name(package) == "pandas" for package in (*pip, *conda)):
-        pip.append("pandas")
-    warnings.warn(
-        f"{where}: {', '.join(gone)} left out: scripts that import azureml find a stand-in here",
-        UserWarning,
-        stacklevel=2,
-    )
-    return msgspec.structs.replace(spec, pip=tuple(pip), conda=conda)
-
-
-def _name(package: str) -> str:
-    found = _NAME.match(package)
-    return found[0].lower() if found else package
 
 
 def _text(where: str, value: Any) -> str:

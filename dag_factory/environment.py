@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
-from dag_factory.conda import CondaDependencies, without_sdk
+from dag_factory.conda import CondaDependencies
 
 if TYPE_CHECKING:
     import os
@@ -209,7 +209,7 @@ class Environment:
             image=self.docker.base_image,
         )
         if not managed:
-            spec = without_sdk(where, python.conda_dependencies.fill(spec))
+            spec = python.conda_dependencies.fill(spec)
         check_environment(spec, where)
         return spec
 

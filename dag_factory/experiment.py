@@ -110,13 +110,12 @@ class Experiment:
 
 def _values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return parameter values as runs take them: data paths and datasets as documents."""
-    import msgspec
-
     from dag_factory.data import DataPath
     from dag_factory.dataset import Dataset
+    from dag_factory.pipeline_parameter import data_document
 
     expect("pipeline_parameters=…", parameters or {}, Mapping, what="a dict of names to values")
     return {
-        name: msgspec.to_builtins(value.to_spec()) if isinstance(value, DataPath | Dataset) else value
+        name: data_document(value) if isinstance(value, DataPath | Dataset) else value
         for name, value in (parameters or {}).items()
     }

@@ -41,9 +41,8 @@ def load_pipelines(
     """Make a DAG of every ``*.pipeline.yaml`` in a folder and below, and let Airflow find them.
 
     Hidden folders are left out, and what a ``.airflowignore`` in the folder or below names. In a task only the DAG of
-    that task is made. A definition that is wrong does not keep the others from being made: it shows as a DAG that is
-    called like its file, has the tag ``import-error`` and tells what is wrong; where no definition is right, the DAG
-    file has an import error.
+    that task is made. A definition that is wrong does not keep the others from being made: Airflow shows an import error
+    for its file (:mod:`dag_factory.broken`). Where no definition is right, the DAG file has the import error.
 
     :param folder: relative to the folder of the file that calls; that folder itself where it is left out.
     :param workspace: the workspace's file or folder, relative as well; see :func:`dag_factory.build_dag`.
@@ -56,7 +55,7 @@ def load_pipelines(
     root = here / (folder or ".")
     if not root.is_dir():
         raise DefinitionError(f"load_pipelines(folder={str(folder)!r}): there is no folder {root}")
-    loader = _Loader(root, None if workspace is None else here / workspace)
+    loader = _Loader(here, root, None if workspace is None else here / workspace)
     dags = loader.load()
     (caller if namespace is None else namespace).update(dags)
     return dags
@@ -68,7 +67,12 @@ def find_pipeline_files(folder: Path) -> list[Path]:
 
 
 class _Loader:
-    def __init__(self, root: Path, workspace: Path | None) -> None:
+    """:param here: the folder of the DAG file.
+    :param root: the folder with the definitions.
+    """
+
+    def __init__(self, here: Path, root: Path, workspace: Path | None) -> None:
+        self.here = here
         self.root = root
         self.workspace = workspace
 
@@ -136,14 +140,14 @@ class _Loader:
         return build_dag(definition, workspace=self.workspace)
 
     def _shown(self, file: Path) -> str:
-        return file.relative_to(self.root).as_posix()
+        return Path(os.path.relpath(file, self.here)).as_posix()
 
     def _text(self, file: Path, error: Exception) -> str:
         """Return what is wrong with a definition, with paths that are the same in every checkout."""
-        if not isinstance(error, MlPipelinesError):
-            return f"{self._shown(file)}: {type(error).__name__}: {error}"
-        text = str(error).replace(f"{self.root}{os.sep}", "")
-        return text if self._shown(file) in text else f"{self._shown(file)}: {text}"
+        shown = self._shown(file)
+        text = str(error) if isinstance(error, MlPipelinesError) else f"{type(error).__name__}: {error}"
+        text = text.replace(str(file), shown).replace(f"{self.here}{os.sep}", "")
+        return text if shown in text else f"{shown}: {text}"
 
 
 def _name_in(file: Path) -> str | None:
@@ -186,7 +190,7 @@ def _ignored_in(folder: Path) -> list[tuple[Path, Any]]:
         lines = (folder / _IGNORE_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
-    from airflow.sdk.configuration import conf
+    from airflow.configuration import conf
 
     if conf.get("core", "dag_ignore_file_syntax", fallback="glob") == "regexp":
         patterns = [re.compile(text) for line in lines if (text := re.sub(r"\s*#.*", "", line))]

@@ -140,11 +140,11 @@ class Pipeline:
         """
         if path is None:
             return self.to_definition(name).to_yaml()
-        from dag_factory.describe import describe_pipeline, relative_to
+        from dag_factory.describe import describe_pipeline, rebase
 
         target = Path(path)
         stem = target.name.partition(".")[0]
-        spec = relative_to(self.to_spec(name or stem), target.absolute().parent)
+        spec = rebase(self.to_spec(name or stem), target.absolute().parent)
         text = describe_pipeline(spec, {}).to_yaml()
         target.write_text(text, encoding="utf-8")
         return text

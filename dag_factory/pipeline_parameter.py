@@ -11,9 +11,9 @@ from dag_factory._check import check_name, checked, kind_of
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import ParameterSpec
     from dag_factory.data import DataPath
-    from dag_factory.dataset import FileDataset, TabularDataset
+    from dag_factory.dataset import Dataset, FileDataset, TabularDataset
 
-__all__ = ["PipelineParameter"]
+__all__ = ["PipelineParameter", "data_document"]
 
 
 class PipelineParameter:
@@ -67,21 +67,18 @@ class PipelineParameter:
 
     def to_spec(self) -> ParameterSpec:
         """Return what runs know of the parameter."""
-        import msgspec
-
         from airflow_ml_pipelines.core.spec import ParameterSpec
 
         kind = _type_of(self.default_value)
-        default: Any = self.default_value
-        if kind == "data":
-            default = msgspec.to_builtins(default.to_spec())
+        value: Any = self.default_value
+        number = float if kind == "number" else lambda item: item
         return ParameterSpec(
             name=self.name,
             type=kind,  # type: ignore[arg-type]
-            default=float(default) if kind == "number" else default,
-            enum=self.enum,
-            minimum=self.minimum,
-            maximum=self.maximum,
+            default=data_document(value) if kind == "data" else value,
+            enum=tuple(map(number, self.enum)),
+            minimum=None if self.minimum is None else float(self.minimum),
+            maximum=None if self.maximum is None else float(self.maximum),
             description=self.description,
             title=self.title,
             section=self.section,
@@ -110,6 +107,13 @@ class PipelineParameter:
             check_value(self.to_spec(), self.default_value)
         except ParameterError as error:
             raise DefinitionError(f"PipelineParameter: the default does not fit: {error}") from None
+
+
+def data_document(value: DataPath | Dataset) -> dict[str, Any]:
+    """Return data as the value that a parameter of type ``data`` has."""
+    from dag_factory.resolve_values import data_value
+
+    return data_value(value.to_spec())
 
 
 def _type_of(value: Any) -> str | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import check_name
+from dag_factory._check import check_name, warn
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import (
@@ -129,10 +128,8 @@ def check_input_name(where: str, name: str | None) -> str | None:
         return None
     check_name(where, name)
     if name.upper() in _TAKEN:
-        warnings.warn(
+        warn(
             f"{where}: the input's path becomes the script's variable {name.upper()!r}, which programs rely on: "
-            "give it another name",
-            UserWarning,
-            stacklevel=4,
+            "give it another name"
         )
     return name

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import check_name, checked, expect, kind_of
+from dag_factory._check import check_name, checked, expect, kind_of, warn
 from dag_factory.bind import BoundPorts, bind_ports
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ def _target(where: str, compute_target: Any, target: Any) -> Any:
             raise TypeError(
                 f"{where}: compute_target and target are the same thing: give compute_target alone"
             )
-        warnings.warn(f"{where}: target= is taken as compute_target=", UserWarning, stacklevel=4)
+        warn(f"{where}: target= is taken as compute_target=")
         compute_target = target
     return _check_target(f"{where}(compute_target=…)", compute_target)
 
@@ -229,8 +228,4 @@ def _check_runconfig_params(where: str, params: Any) -> None:
             raise DefinitionError(
                 f"{where}: {name!r} is no property that a parameter can set. There are: {known}."
             )
-    warnings.warn(
-        f"{where}: a step runs on one node here, so {', '.join(params)} has no effect",
-        UserWarning,
-        stacklevel=4,
-    )
+    warn(f"{where}: a step runs on one node here, so {', '.join(params)} has no effect")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Target", "find_definitions", "lint_file", "open_target", "parse_value"]
 
-_SUFFIXES = (".pipeline.yaml", ".pipeline.yml")
-
 
 @dataclass(frozen=True)
 class Target:
@@ -66,8 +64,9 @@ def find_definitions(paths: Iterable[str]) -> list[Path]:
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            below = (file for suffix in _SUFFIXES for file in path.rglob(f"*{suffix}"))
-            found |= dict.fromkeys(sorted(file for file in below if not _is_hidden(file.relative_to(path))))
+            from dag_factory.loader import find_pipeline_files
+
+            found |= dict.fromkeys(find_pipeline_files(path))
         elif path.is_file():
             found[path] = None
         else:
@@ -124,10 +123,6 @@ def _parse_data(spec: ParameterSpec, text: str) -> Any:
     if not sign:
         raise ParameterError(f"parameter {spec.name!r} takes data as datastore:path or a URL, found {text!r}")
     return {"datastore": datastore, "path": path}
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 # --- Python files ------------------------------------------------------------------------------------------------

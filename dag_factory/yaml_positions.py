@@ -87,39 +87,37 @@ def explain(error: Any, text: str) -> Found:
     """Return what is wrong with text that is no YAML, in words that help."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
-        reason = getattr(error, "reason", None) or str(error)
         position = getattr(error, "position", None)
         before = text[:position] if isinstance(position, int) else ""
-        line = before.count("\n")
-        return Found(line, len(before) - before.rfind("\n") - 1, 1, f"this is no YAML: {reason}")
+        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+        return Found(line, column, 1, f"this is no YAML: {getattr(error, 'reason', None) or error}")
     lines = text.splitlines()
     line, column = mark.line, mark.column
-    if line >= len(lines):
+    if line >= len(lines):  # the end of the text
         line = max(0, len(lines) - 1)
         column = len(lines[line]) if lines else 0
     shown = lines[line] if lines else ""
     binding = shown.find("${{")
+    blank = shown[: len(shown) - len(shown.lstrip())]
     if 0 <= binding <= column + 1 and shown[:binding].rstrip()[-1:] in ("[", "{", ",", ":"):
-        return Found(line, binding, 3, 'inside `[ ]` and `{ }` a `${{ … }}` needs quotes: "${{ … }}"')
-    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
-        return Found(line, shown.index("\t"), 1, "a tab in the indentation: YAML takes spaces only")
-    problem = error.problem or "this is no YAML"
-    character = shown[column : column + 1]
+        column, message = binding, 'inside of [ ] and { } a `${{ … }}` needs quotes: "${{ … }}"'
+    elif "\t" in blank:
+        column, message = blank.index("\t"), "a tab in the indentation: YAML takes spaces only"
+    else:
+        message = _message(error, shown[column : column + 1])
+    return Found(line, column, 3 if column == binding else 1, message)
+
+
+def _message(error: Any, character: str) -> str:
+    problem = error.problem or ""
     if "cannot start any token" in problem and character:
-        return Found(line, column, 1, f"text that begins with `{character}` needs quotes")
+        return f"text that begins with `{character}` needs quotes"
     if "mapping values are not allowed" in problem:
-        return Found(
-            line,
-            column,
-            1,
-            "a `:` where no field can be: the indentation is wrong, or text with `: ` in it needs quotes",
-        )
+        return "a `:` where no field can be: the indentation is wrong, or text with `: ` in it needs quotes"
     if "undefined alias" in problem:
-        return Found(line, column, len(shown) - column, "an alias of an anchor that does not exist above it")
+        return "an alias of an anchor that does not exist above it"
     context = f"{error.context}: " if error.context else ""
     start = (
-        f" (which begins in line {error.context_mark.line + 1})"
-        if error.context and error.context_mark
-        else ""
+        f" (it begins in line {error.context_mark.line + 1})" if error.context and error.context_mark else ""
     )
-    return Found(line, column, 1, f"this is no YAML: {context}{problem}{start}")
+    return f"this is no YAML: {context}{problem}{start}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from dag_factory.yaml_positions import MERGE, Found, merged_nodes, span
@@ -14,6 +15,11 @@ _LARGEST = 100_000
 _PREFIX = "tag:yaml.org,2002:"
 _TEXT, _INT, _FLOAT = f"{_PREFIX}str", f"{_PREFIX}int", f"{_PREFIX}float"
 _BOOL, _NULL = f"{_PREFIX}bool", f"{_PREFIX}null"
+_READ: dict[str, Callable[[str], Any]] = {
+    _INT: lambda text: int(text, 0),
+    _FLOAT: float,
+    _BOOL: lambda text: {"true": True, "false": False}[text.lower()],
+}
 _NEST = {"": {"steps": "steps"}, "step": {"arguments": "arguments"}}
 """Which place in the document a key leads to, as far as it matters for reading values."""
 
@@ -112,23 +118,15 @@ class Builder:
 
     def _scalar(self, node: Any, place: str) -> Any:
         tag, text = node.tag, node.value
-        if tag == _TEXT or (place == "argument" and tag in (_INT, _FLOAT, _BOOL)):
+        if tag in (_TEXT, MERGE) or (place == "argument" and tag in _READ):
             return text
         if tag == _NULL:
             return None
         try:
-            if tag == _BOOL:
-                return {"true": True, "false": False}[text.lower()]
-            if tag == _INT:
-                return int(text, 0)
-            if tag == _FLOAT:
-                return float(text)
+            return _READ[tag](text)
         except (KeyError, ValueError):
-            pass
-        if tag == MERGE:
+            self._check_tag(node, "")
             return text
-        self._check_tag(node, "")
-        return text
 
     def _check_tag(self, node: Any, expected: str) -> None:
         if node.tag != expected:

@@ -143,6 +143,8 @@ def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
         progress.say(f"Airflow is up at {airflow.url}")
         progress.show(f"waiting for it to find the pipeline {DAG_ID!r} in {_short(EXAMPLES)}")
         airflow.wait_for_dag(DAG_ID)
+        place = workspace.datastore().local_path("")
+        progress.say(f"what the steps make goes to {_short(place)}" if place else "")
         runs = [_run(airflow, workspace, number, progress) for number in range(len(RUNS))]
         progress.table(
             [
@@ -190,7 +192,7 @@ def _run(airflow: LocalAirflow, workspace: Workspace, number: int, progress: Pro
     change, parameters, expected = RUNS[number]
     progress.say(f"run {number + 1}: {change}")
     began = time.monotonic()
-    run_id = airflow.trigger(DAG_ID, parameters)
+    run_id = airflow.trigger(DAG_ID, parameters, dag_run_id=f"demo-{number + 1}")
     folder = RunFolder(workspace.store, DAG_ID, run_id)
     while (state := airflow.run(DAG_ID, run_id)["state"]) not in ("success", "failed"):
         busy = [name for name, step in folder.steps().items() if step.status == "running"]
@@ -200,21 +202,20 @@ def _run(airflow: LocalAirflow, workspace: Workspace, number: int, progress: Pro
     if state == "failed":
         raise DemoError(f"run {run_id} failed{_failures(airflow, run_id)}")
     summary = RunSummary(change, seconds, folder.steps())
-    progress.table([("step", "decision", "seconds", "reason", "output"), *_rows(workspace, summary)])
+    progress.table([("step", "decision", "seconds", "reason", "output"), *_rows(summary)])
     if summary.ran != expected:
         raise DemoError(f"expected {sorted(expected)} to run, found that {sorted(summary.ran)} did")
     return summary
 
 
-def _rows(workspace: Workspace, run: RunSummary) -> list[tuple[str, ...]]:
+def _rows(run: RunSummary) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, step in run.steps.items():
         reused = step.status == "reused"
         seconds = f"saved {step.saved:.1f}" if reused else f"{step.seconds or 0:.1f}"
         reason = "; ".join(step.reasons)
-        outputs = [workspace.datastore(out.datastore).local_path(out.path) for out in step.outputs.values()]
-        places = ", ".join(_short(path) for path in outputs if path is not None)
-        rows.append((name, "reused" if reused else "run", seconds, reason, places))
+        outputs = ", ".join(output.path for output in step.outputs.values())
+        rows.append((name, "reused" if reused else "run", seconds, reason, outputs))
     return rows
 
 

@@ -165,6 +165,15 @@ def test_a_store_is_opened_by_its_url_with_what_its_datastore_says(tmp_path, mon
     assert isinstance(workspace.open_url(str(tmp_path / "elsewhere")), LocalStore)
 
 
+def test_a_datastores_url_is_told_without_opening_it(tmp_path):
+    unknown = DatastoreSpec("m", "nosuch://x/y", credentials={"secret": "env:NO_SUCH_SECRET"})
+    workspace = Workspace("ws", tmp_path, datastores=[unknown])
+    assert workspace.datastore_url("m") == "nosuch://x/y"
+    assert workspace.datastore_url() == workspace.datastore().url
+    with pytest.raises(WorkspaceError, match="no datastore 'n'"):
+        workspace.datastore_url("n")
+
+
 def test_a_credential_that_is_not_set_is_named_when_the_store_is_opened(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
     workspace = Workspace(

@@ -56,7 +56,10 @@ def test_a_configuration_of_something_else_is_refused(ws):
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"min_nodes": 3, "max_nodes": 1}, "min_nodes <= max_nodes"), ({"vm_priority": "cheap"}, "'lowpriority'")],
+    [
+        ({"min_nodes": 3, "max_nodes": 1}, "min_nodes <= max_nodes"),
+        ({"vm_priority": "cheap"}, "'lowpriority'"),
+    ],
 )
 def test_wrong_provisioning_is_refused(options, text):
     with pytest.raises(DefinitionError, match=text):
@@ -64,7 +67,9 @@ def test_wrong_provisioning_is_refused(options, text):
 
 
 def test_passwords_are_not_kept(ws, project):
-    ComputeTarget.create(ws, "cpu", AmlCompute.provisioning_configuration("BIG", admin_user_password="hunter2"))
+    ComputeTarget.create(
+        ws, "cpu", AmlCompute.provisioning_configuration("BIG", admin_user_password="hunter2")
+    )
     kept = b"".join(ws.core.store.get(info.path) for info in ws.core.store.walk("compute"))
     assert b"BIG" in kept
     assert b"hunter2" not in kept

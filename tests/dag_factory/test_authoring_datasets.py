@@ -36,7 +36,10 @@ def test_paths_become_locations(store):
 
 
 def test_one_path_needs_no_list(store):
-    assert Dataset.File.from_files((store, "images")).to_spec() == Dataset.File.from_files([(store, "images")]).to_spec()
+    assert (
+        Dataset.File.from_files((store, "images")).to_spec()
+        == Dataset.File.from_files([(store, "images")]).to_spec()
+    )
 
 
 def test_a_url_is_a_location_of_its_own():
@@ -102,16 +105,25 @@ def test_options_of_tables_reach_the_spec(store):
         encoding="latin1",
     )
     table = dataset.to_spec().tabular
-    assert (table.include_path, table.infer_column_types, table.set_column_types) == (True, False, {"x": "long"})
-    assert (table.separator, table.header, table.partition_format) == ("\t", "only_first_file", "/{place}/x.csv")
+    assert (table.include_path, table.infer_column_types, table.set_column_types) == (
+        True,
+        False,
+        {"x": "long"},
+    )
+    assert (table.separator, table.header, table.partition_format) == (
+        "\t",
+        "only_first_file",
+        "/{place}/x.csv",
+    )
     assert (table.support_multi_line, table.empty_as_string, table.encoding) == (True, True, "latin1")
 
 
 @pytest.mark.parametrize(
-    "options", [{"header": "sometimes"}, {"separator": ""}, {"include_path": "yes"}, {"set_column_types": ["x"]}]
+    "options",
+    [{"header": "sometimes"}, {"separator": ""}, {"include_path": "yes"}, {"set_column_types": ["x"]}],
 )
 def test_a_wrong_option_of_a_table_is_refused(store, options):
-    with pytest.raises((TypeError, DefinitionError), match="expected|empty"):
+    with pytest.raises((TypeError, DefinitionError), match=r"expected|empty"):
         Dataset.Tabular.from_delimited_files([(store, "tables")], **options)
 
 

@@ -25,24 +25,12 @@ def test_packages_make_an_environment_of_their_own():
         conda_packages=["scikit-learn"], pip_packages=["pandas>=2"], python_version="3.12"
     )
     spec = configuration.environment_spec()
-    assert (spec.user_managed, spec.conda, spec.pip, spec.python) == (False, ("scikit-learn",), ("pandas>=2",), "3.12")
-
-
-def test_packages_of_the_reference_sdk_are_left_out_with_a_word():
-    environment = Environment("e")
-    environment.python.conda_dependencies = CondaDependencies.create(
-        conda_packages=["pandas"], pip_packages=["azureml-sdk", "azureml-dataprep[fuse,pandas]", "numpy"]
+    assert (spec.user_managed, spec.conda, spec.pip, spec.python) == (
+        False,
+        ("scikit-learn",),
+        ("pandas>=2",),
+        "3.12",
     )
-    with pytest.warns(UserWarning, match=r"azureml-sdk, azureml-dataprep\[fuse,pandas\] left out"):
-        spec = environment.to_spec()
-    assert (spec.pip, spec.conda) == (("numpy",), ("pandas",))
-
-
-def test_pandas_stays_where_only_an_extra_asked_for_it():
-    environment = Environment("e")
-    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["azureml-dataprep[pandas]"])
-    with pytest.warns(UserWarning, match="left out"):
-        assert environment.to_spec().pip == ("pandas",)
 
 
 def test_a_name_and_version_refer_to_a_registered_one():
@@ -106,7 +94,9 @@ def test_secrets_are_not_taken(ws):
 
 def test_requirements_files_are_read_with_what_they_include(project):
     project.write("more.txt", "numpy  # for arrays\n")
-    file = project.write("requirements.txt", "# all\n-r more.txt\npandas>=2 ; python_version > '3'\n--index-url https://x/y\n")
+    file = project.write(
+        "requirements.txt", "# all\n-r more.txt\npandas>=2 ; python_version > '3'\n--index-url https://x/y\n"
+    )
     spec = Environment.from_pip_requirements("e", file).to_spec()
     assert spec.pip == ("numpy", "pandas>=2 ; python_version > '3'")
     assert not spec.user_managed

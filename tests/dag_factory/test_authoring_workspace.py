@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dag_factory import Datastore, DataReference, Workspace, WorkspaceError
+from dag_factory import DataReference, Datastore, Workspace, WorkspaceError
 from dag_factory._check import checked
 
 
@@ -16,7 +16,12 @@ def test_a_created_workspace_is_found_from_below(project):
 
 def test_arguments_that_only_a_cloud_has_are_accepted(project):
     ws = Workspace.create(
-        name="shop", subscription_id="s", resource_group="g", location="here", exist_ok=True, show_output=False
+        name="shop",
+        subscription_id="s",
+        resource_group="g",
+        location="here",
+        exist_ok=True,
+        show_output=False,
     )
     assert ws.name == "shop"
 
@@ -134,7 +139,9 @@ def test_uploads_to_a_store_elsewhere_work_as_well(ws, project, tmp_path):
 
 
 def test_an_unknown_keyword_is_refused_with_the_one_that_was_meant(ws):
-    with pytest.raises(TypeError, match=r"upload_files\(\) has no argument 'target_pat'.* Did you mean 'target_path'"):
+    with pytest.raises(
+        TypeError, match=r"upload_files\(\) has no argument 'target_pat'.* Did you mean 'target_path'"
+    ):
         ws.get_default_datastore().upload_files([], target_pat="x")
 
 

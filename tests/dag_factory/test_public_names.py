@@ -38,7 +38,10 @@ def test_each_name_is_public_where_it_is_defined():
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import dag_factory", ["airflow", "pydantic", "msgspec", "yaml", "fsspec", "pandas", "dag_factory.steps"]),
+        (
+            "import dag_factory",
+            ["airflow", "pydantic", "msgspec", "yaml", "fsspec", "pandas", "dag_factory.steps"],
+        ),
         (
             "from dag_factory import Pipeline, PythonScriptStep, OutputFileDatasetConfig, Experiment, PipelineRun",
             ["airflow", "pydantic", "yaml", "fsspec", "pandas"],

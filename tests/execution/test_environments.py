@@ -233,7 +233,6 @@ def test_warnings_are_told_when_it_is_made(ensure, spec):
     ] == ensure.lines[:1]
 
 
-@needs_uv
 def test_what_airflow_has_in_its_environment_does_not_reach_the_tools(ensure, tool, monkeypatch, tmp_path):
     tool("uv", f"env > {tmp_path}/seen; exit 1")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "hunter2")
@@ -395,7 +394,6 @@ def test_a_build_that_was_killed_leaves_nothing_that_counts(ensure, spec, tool, 
     assert not list(ensure.folder.glob(".building-*"))
 
 
-@needs_uv
 def test_an_interrupted_build_stops_its_tool_and_leaves_nothing(ensure, spec, tool, tmp_path, monkeypatch):
     tool("uv", f'mkdir -p "$6/bin"; echo $$ > {tmp_path}/started; echo up; exec sleep 60')
     real = installers.deque
@@ -470,7 +468,7 @@ def test_a_conda_environment_that_failed_is_removed(ensure, tool):
     tool(
         "conda", 'while [ "$1" != --prefix ]; do shift; done\nmkdir -p "$2/bin"; echo solving failed; exit 1'
     )
-    with pytest.raises(EnvironmentBuildError, match=r"`conda create --yes` failed .*\nsolving failed"):
+    with pytest.raises(EnvironmentBuildError, match=r"`conda create` failed .*\nsolving failed"):
         ensure(EnvironmentSpec(name="e", user_managed=False, conda=("r-base",)))
     assert [path.suffix for path in ensure.folder.iterdir()] == [".lock"]
 

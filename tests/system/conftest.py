@@ -122,7 +122,6 @@ class Flow:
     first: str = ""
     allow_reuse: bool = True
     branches: bool = False
-    taken: bool = False
     known: int = 0
 
     @property
@@ -336,17 +335,22 @@ def flows(tmp_path_factory, airflow, workspace_file) -> dict[str, Flow]:
         flow = found[name] = Flow(name, folder, airflow, workspace_file, **given)
         flow.write()
         (airflow.dags_folder / f"{name}.json").write_bytes(msgspec.json.encode(flow.spec()))
-    for name, flow in found.items():
-        if name.startswith("flow"):
-            flow.start()  # all at once, while the first tests go on
+    return found
+
+
+@pytest.fixture(scope="session")
+def fresh(flows) -> list[Flow]:
+    """Pipelines that no test has changed yet, whose first runs all begin at once."""
+    found = [flow for name, flow in flows.items() if name.startswith("flow")]
+    for flow in found:
+        flow.start()
     return found
 
 
 @pytest.fixture
-def flow(flows) -> Flow:
+def flow(fresh) -> Flow:
     """A pipeline of this test's own, of which there was one run."""
-    taken = next(flow for flow in flows.values() if flow.first and not flow.taken)
-    taken.taken = True
+    taken = fresh.pop()
     assert taken.airflow.wait_for_run(taken.name, taken.first) == "success"
     assert taken.ran() == ["compare", "prepare", "train"]
     return taken

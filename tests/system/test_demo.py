@@ -35,7 +35,7 @@ def test_demo_runs_the_example_three_times_and_ends(tmp_path):
     ]
     assert counts == [["4", "0"], ["0", "4"], ["2", "2"]], done.stdout
     assert "argument --max-depth: 8 → 4" in done.stdout
-    reports = list((tmp_path / "workspace").rglob("report.json"))
+    reports = list((tmp_path / "workspace").rglob("report/report.json"))
     assert len(reports) == 2
 
 

@@ -8,7 +8,8 @@ from airflow_ml_pipelines.testing import AirflowApiError
     [("two", ["alpha", "integer"]), (99, ["alpha", "maximum of 9"]), (-1, ["alpha", "minimum of 0"])],
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(flows, value, words):
-    flow = flows["flow0"]
+    flow = flows["always"]
+    flow.airflow.wait_for_dag(flow.name)
     with pytest.raises(AirflowApiError) as caught:
         flow.airflow.trigger(flow.name, {"alpha": value})
     assert caught.value.status == 400

@@ -261,14 +261,17 @@ class LocalStore:
         try:
             os.makedirs(folder, exist_ok=True)
             yield target, aside
-        except (FileExistsError, NotADirectoryError):
-            raise StoreError(f"{target} can't be written: a part of its path is a file") from None
-        except IsADirectoryError:
-            raise StoreError(f"{target} can't be written: it is a folder") from None
+        except StoreError:
+            raise
         except OSError as error:
-            if error.filename is not None and str(error.filename) not in (target, aside, folder):
-                raise
-            raise StoreError(f"{target} can't be written: {error.strerror}") from error
+            if error.filename is not None and not str(error.filename).startswith(self._prefix):
+                raise  # the file that was to be copied
+            reason = error.strerror
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                reason = "a part of its path is a file"
+            elif os.path.isdir(target):
+                reason = "it is a folder"
+            raise StoreError(f"{target} can't be written: {reason}") from error
         finally:
             with suppress(OSError):
                 os.unlink(aside)

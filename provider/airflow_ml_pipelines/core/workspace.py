@@ -185,6 +185,14 @@ class Workspace:
         spec = self.datastore_spec(name)
         return self._open(spec, f"datastore {spec.name!r}")
 
+    def datastore_url(self, name: str | None = None) -> str:
+        """Return a datastore's URL as its store has it, without opening it (which may need credentials).
+
+        :raises WorkspaceError: where there is none of that name.
+        """
+        url = self.datastore_spec(name).url
+        return open_store(url).url if _is_local(url) else url
+
     def open_url(self, url: str) -> Store:
         """Open a store by its URL, with the credentials of the root or the datastore that has this URL, if any."""
         wanted = _canonical_url(url)
@@ -413,7 +421,9 @@ def _checked(spec: DatastoreSpec) -> DatastoreSpec:
     return spec
 
 
+def _is_local(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
 def _canonical_url(url: str) -> str:
-    if "://" not in url or url.startswith("file://"):
-        return open_store(url).url
-    return url.rstrip("/")
+    return open_store(url).url if _is_local(url) else url.rstrip("/")

@@ -221,8 +221,16 @@ def _run(command: Sequence[str], folder: Path, secrets: Iterable[str] = ()) -> N
             raise
     if process.returncode != 0:
         said = _mask("\n".join(line for line in last if line), secrets)
-        what = _mask(" ".join([Path(command[0]).name, *command[1:3]]), secrets)
-        raise EnvironmentBuildError(f"`{what}` failed (exit code {process.returncode}):\n{said}")
+        raise EnvironmentBuildError(f"`{_short(command)}` failed (exit code {process.returncode}):\n{said}")
+
+
+def _short(command: Sequence[str]) -> str:
+    """Return a command without its options and paths: ``uv pip install``."""
+    words = command[2:] if command[1] == "-m" else [Path(command[0]).name, *command[1:]]
+    end = next(
+        (index for index, word in enumerate(words) if word.startswith("-") or os.sep in word), len(words)
+    )
+    return " ".join(words[:end])
 
 
 def _mask(text: str, secrets: Iterable[str]) -> str:

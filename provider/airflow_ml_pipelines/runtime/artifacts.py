@@ -1,7 +1,7 @@
 """The files of a run: what a script adds by name, and what it leaves in ``./outputs`` and ``./logs``.
 
-Under the attempt's folder, ``outputs/…`` lies where its name says, ``logs/…`` in ``logs/user/`` (beside the logs that
-the launcher writes), and anything else in ``artifacts/``.
+A name is a path under the attempt's folder: ``outputs/…`` or ``logs/user/…`` (beside the logs that the launcher writes).
+``logs/…`` is short for the latter, and any other name for one in ``outputs/``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FOLDERS", "Artifacts", "artifact_name", "artifact_path", "list_files"]
+__all__ = ["FOLDERS", "Artifacts", "artifact_path", "list_files"]
 
-FOLDERS = ("outputs", "logs/user", "artifacts")
+FOLDERS = ("outputs", "logs/user")
 """Where the files of a run are, under the attempt's folder."""
 
 
@@ -31,19 +31,12 @@ def artifact_path(name: str) -> str:
         raise DataError(
             f"{name!r} can't be the name of a file of a run: expected a relative path without '..'"
         )
-    if len(segments) > 1 and segments[0] == "outputs":
+    if segments[0] == "logs" and len(segments) > 1:
+        rest = segments[2:] if segments[1] == "user" and len(segments) > 2 else segments[1:]
+        return "/".join(["logs", "user", *rest])
+    if segments[0] == "outputs" and len(segments) > 1:
         return "/".join(segments)
-    if len(segments) > 1 and segments[0] == "logs":
-        return "/".join(["logs", "user", *segments[1:]])
-    return "/".join(["artifacts", *segments])
-
-
-def artifact_name(path: str) -> str:
-    """Return the name of the artifact that lies at a path under the attempt's folder."""
-    for folder, name in (("logs/user/", "logs/"), ("artifacts/", "")):
-        if path.startswith(folder):
-            return name + path[len(folder) :]
-    return path
+    return "/".join(["outputs", *segments])
 
 
 def list_files(folder: str) -> Iterator[str]:
@@ -69,11 +62,11 @@ class Artifacts:
         self.offline = offline
 
     def add(self, name: str, source: Any) -> str:
-        """Add a file or an open stream under a name that has none yet; return where it lies.
+        """Add a file or an open stream under a name that has none yet (offline: may have one); return where it lies.
 
         :raises DataError: where there is no such file, or the name is taken.
         """
-        target = os.path.join(self.root, *self._path(name).split("/"))
+        target = os.path.join(self.root, *artifact_path(name).split("/"))
         is_path = isinstance(source, (str, os.PathLike))
         if is_path and not os.path.isfile(source):
             found = "is a folder: use upload_folder" if os.path.isdir(source) else "is not there"
@@ -95,31 +88,20 @@ class Artifacts:
 
     def names(self) -> list[str]:
         """Return the names of all files of the run so far."""
-        if self.offline:
-            return sorted(
-                f"{top}/{path}" for top in ("outputs", "logs") for path in list_files(self._local(top))
-            )
-        found = {
-            artifact_name(f"{top}/{path}")
-            for top in FOLDERS
-            for path in list_files(os.path.join(self.root, top))
-        }
+        found = {f"{top}/{path}" for top in FOLDERS for path in list_files(os.path.join(self.root, top))}
         for top in ("outputs", "logs"):  # these are kept when the script has ended
-            found.update(f"{top}/{path}" for path in list_files(self._local(top)))
+            found.update(
+                artifact_path(f"{top}/{path}") for path in list_files(os.path.join(self.directory, top))
+            )
         return sorted(found)
 
     def find(self, name: str) -> str:
         """Return where a file of the run lies. :raises DataError: where it has none of that name."""
-        for path in (os.path.join(self.root, self._path(name)), self._local(name)):
-            if os.path.isfile(path):
-                return path
-        raise DataError(f"the run has no file {name!r}." + did_you_mean(name, self.names()))
-
-    def _path(self, name: str) -> str:
         path = artifact_path(name)
-        if not self.offline:
-            return path
-        return artifact_name(path) if not path.startswith("artifacts/") else "outputs/" + artifact_name(path)
-
-    def _local(self, name: str) -> str:
-        return os.path.join(self.directory, *name.split("/"))
+        places = [os.path.join(self.root, path), os.path.join(self.directory, path)]
+        if path.startswith("logs/user/"):
+            places.append(os.path.join(self.directory, "logs", path[len("logs/user/") :]))
+        for place in places:
+            if os.path.isfile(place):
+                return place
+        raise DataError(f"the run has no file {name!r}." + did_you_mean(name, self.names()))

@@ -139,7 +139,7 @@ class MountContext:
             self._undo()
             self._undo = None
 
-    def __enter__(self) -> MountContext:
+    def __enter__(self) -> MountContext:  # noqa: PYI034 - Self needs Python 3.11
         self.start()
         return self
 

@@ -6,7 +6,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, did_you_mean
 
@@ -68,28 +68,32 @@ class _Decoder:
             return value
         if dataclasses.is_dataclass(kind):
             return self._object(kind, value, at)
-        origin, arguments = get_origin(kind), get_args(kind)
-        if origin in (Union, types.UnionType):
-            return self._union(arguments, value, at)
-        if origin is Literal:
-            if value not in arguments or type(value) is not str:
-                raise self._wrong("one of " + ", ".join(map(repr, arguments)), value, at)
-            return value
-        if origin is dict:
-            if not isinstance(value, Mapping):
-                raise self._wrong("an object", value, at)
-            return {
-                self.read(str, name, at): self.read(arguments[1], item, f"{at}.{name}")
-                for name, item in value.items()
-            }
-        if origin is tuple:
-            if not isinstance(value, (list, tuple)):
-                raise self._wrong("a list", value, at)
-            return tuple(self.read(arguments[0], item, f"{at}[{index}]") for index, item in enumerate(value))
+        readers = {dict: self._dict, tuple: self._tuple, Literal: self._literal, types.UnionType: self._union}
+        reader = readers.get(get_origin(kind))
+        if reader is not None:
+            return reader(get_args(kind), value, at)
         if kind is float and type(value) is int:
             return float(value)
         if type(value) is not kind:
             raise self._wrong(_NAMES[kind], value, at)
+        return value
+
+    def _dict(self, kinds: tuple[Any, ...], value: Any, at: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self._wrong("an object", value, at)
+        return {
+            self.read(str, name, at): self.read(kinds[1], item, f"{at}.{name}")
+            for name, item in value.items()
+        }
+
+    def _tuple(self, kinds: tuple[Any, ...], value: Any, at: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise self._wrong("a list", value, at)
+        return tuple(self.read(kinds[0], item, f"{at}[{index}]") for index, item in enumerate(value))
+
+    def _literal(self, texts: tuple[Any, ...], value: Any, at: str) -> str:
+        if not isinstance(value, str) or value not in texts:
+            raise self._wrong("one of " + ", ".join(map(repr, texts)), value, at)
         return value
 
     def _object(self, kind: Any, value: Any, at: str) -> Any:

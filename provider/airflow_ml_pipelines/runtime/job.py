@@ -164,8 +164,8 @@ class Job:
 
 
 def _check(job: Job) -> None:
-    for name, kind in (("inputs", job.inputs), ("outputs", job.outputs), ("variables", job.variables)):
-        for key in kind:
+    for name, known in (("inputs", job.inputs), ("outputs", job.outputs), ("variables", job.variables)):
+        for key in known:
             if not key or "=" in key or "\0" in key:
                 raise DocumentError(f"job: expected a name at $.{name}, found {key!r}")
     for index, argument in enumerate(job.arguments):
@@ -173,16 +173,18 @@ def _check(job: Job) -> None:
             _check_segment(job, segment, f"$.arguments[{index}][{part}]")
     for name, item in job.inputs.items():
         for index, location in enumerate(item.locations):
-            if set(location) != {"store", "path"}:
-                raise DocumentError(
-                    f"job: expected 'store' and 'path' at $.inputs.{name}.locations[{index}], found {sorted(location)}"
-                )
-            _check_path(location["path"], f"$.inputs.{name}.locations[{index}].path")
+            _check_location(location, f"$.inputs.{name}.locations[{index}]")
     for name, output in job.outputs.items():
         _check_path(output.path, f"$.outputs.{name}.path")
     _check_path(job.source.script, "$.source.script")
     if job.timeout is not None and not job.timeout > 0:
         raise DocumentError(f"job: expected a number above 0 at $.timeout, found {job.timeout}")
+
+
+def _check_location(location: Mapping[str, str], at: str) -> None:
+    if set(location) != {"store", "path"}:
+        raise DocumentError(f"job: expected 'store' and 'path' at {at}, found {sorted(location)}")
+    _check_path(location["path"], f"{at}.path")
 
 
 def _check_segment(job: Job, segment: Mapping[str, str], at: str) -> None:

@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError, StepError, StoreError
 from airflow_ml_pipelines.runtime.leftovers import Group
@@ -141,7 +141,7 @@ class _Running:
     def has_ended(self) -> bool:
         return self.process.poll() is not None
 
-    def __enter__(self) -> _Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -231,7 +231,7 @@ class _Pump:
         if running.exit_descriptor is not None:
             self._selector.register(running.exit_descriptor, selectors.EVENT_READ)
 
-    def __enter__(self) -> _Pump:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

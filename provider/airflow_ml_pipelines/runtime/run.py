@@ -199,11 +199,10 @@ class Run:
             source.seek(0)
         ending = os.path.splitext(path)[1] if path else ".png"
         names = set(self._context.artifacts.names())
-        stem = "images/" + (name.replace("/", "_").replace(os.sep, "_") or "image")
+        stem = "outputs/images/" + (name.replace("/", "_").replace(os.sep, "_") or "image")
         artifact = stem + ending
         count = 1
-        # offline they lie in ./outputs, see Artifacts
-        while artifact in names or f"outputs/{artifact}" in names:
+        while artifact in names:
             count += 1
             artifact = f"{stem}-{count}{ending}"
         self.upload_file(artifact, source)
@@ -367,7 +366,7 @@ class Run:
         """Return what is known of the run: a script can't wait for its own end."""
         return self.get_details()
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Run:  # noqa: PYI034 - Self needs Python 3.11
         return self
 
     def __exit__(self, *_: object) -> None:

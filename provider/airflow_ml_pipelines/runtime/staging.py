@@ -15,6 +15,7 @@ below the folder that they have in common.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterable
@@ -268,7 +269,13 @@ def _common_folders(found: Iterable[Found]) -> dict[str, str]:
     bases: dict[str, list[list[str]]] = {}
     for location in found:
         bases.setdefault(location.store.url, []).append(location.base.split("/") if location.base else [])
-    return {url: "/".join(os.path.commonprefix(folders)) for url, folders in bases.items()}
+    return {url: "/".join(_common(folders)) for url, folders in bases.items()}
+
+
+def _common(paths: list[list[str]]) -> list[str]:
+    least, most = min(paths), max(paths)
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
+    return [segment for segment, _ in same]
 
 
 def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:

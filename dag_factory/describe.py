@@ -1,0 +1,113 @@
+"""Describes pipelines that were made in code as definitions: for YAML documents and for DAGs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DefinitionError
+from dag_factory._check import kind_of
+from dag_factory.definition import PipelineDefinition
+from dag_factory.unresolve import document_of
+from dag_factory.yaml_io import Source
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from airflow_ml_pipelines.core.spec import PipelineSpec
+    from airflow_ml_pipelines.core.workspace import Workspace
+    from dag_factory.pipeline import Pipeline
+
+__all__ = ["describe_pipeline", "make_dag", "rebase"]
+
+
+class _Code(Source):
+    """The source of a definition that was made in code.
+
+    :param base: what its source directories are relative to.
+    """
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = Path(base)
+
+    @property
+    def folder(self) -> Path:
+        return self._base
+
+
+def describe_pipeline(spec: PipelineSpec, fields: Mapping[str, Any]) -> PipelineDefinition:
+    """Return the definition of a pipeline.
+
+    :param fields: further fields: ``schedule``, ``tags``, ``owner`` …; a ``timedelta`` may stand for a duration.
+    :raises DefinitionError: where a field does not exist or can't have its value.
+    """
+    given = {
+        name: value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in fields.items()
+    }
+    document = document_of(spec)
+    taken = sorted(document.keys() & given.keys())
+    if taken:
+        raise DefinitionError(f"{', '.join(taken)} is what the pipeline says itself: leave it out here")
+    return PipelineDefinition.from_document({**document, **given}, source=_Code(spec.base_directory or "."))
+
+
+def rebase(spec: PipelineSpec, folder: Path) -> PipelineSpec:
+    """Return a pipeline whose source directories are relative to a folder, as far as they are on the same drive."""
+    import msgspec
+
+    steps = []
+    for step in spec.steps:
+        source = os.path.abspath(os.path.join(spec.base_directory, step.source_directory))
+        with suppress(ValueError):  # on another drive
+            source = os.path.relpath(source, folder)
+        steps.append(msgspec.structs.replace(step, source_directory=Path(source).as_posix()))
+    return msgspec.structs.replace(spec, steps=tuple(steps), base_directory=str(folder))
+
+
+def make_dag(pipeline: Pipeline, dag_id: str | None, schedule: Any, fields: Mapping[str, Any]) -> DAG:
+    """Return the DAG of a pipeline; see :meth:`dag_factory.Pipeline.to_dag`."""
+    from dag_factory.compile import build_dag
+
+    if dag_id is not None and not isinstance(dag_id, str):
+        raise TypeError(f"Pipeline.to_dag(dag_id=…): expected the DAG's id, found {kind_of(dag_id)}")
+    if dag_id is None and pipeline.name is None:
+        raise DefinitionError(
+            "Pipeline.to_dag: a DAG needs an id: give to_dag(dag_id), or Pipeline(…, name=…)"
+        )
+    described, native = _schedule(schedule)
+    definition = pipeline.to_definition(dag_id, **fields, **described)
+    return build_dag(
+        definition, workspace=_workspace_file(pipeline.workspace.core), dag_id=dag_id, schedule=native
+    )
+
+
+def _schedule(schedule: Any) -> tuple[dict[str, Any], Any]:
+    """Return a schedule as a field of the definition, which checks it, or else as Airflow's own."""
+    if schedule is None:
+        return {}, None
+    if isinstance(schedule, str | Mapping):
+        return {"schedule": schedule}, None
+    if isinstance(schedule, timedelta):
+        return {"schedule": {"every": schedule.total_seconds()}}, None
+    if isinstance(schedule, list | tuple) and schedule and all(isinstance(item, str) for item in schedule):
+        return {"schedule": {"assets": list(schedule)}}, None
+    return {}, schedule
+
+
+def _workspace_file(workspace: Workspace) -> Path | None:
+    """Return the file of a workspace, None where Airflow's configuration or environment leads to it anyway."""
+    from airflow.sdk.configuration import conf
+
+    named = conf.get("ml_pipelines", "workspace", fallback=None) or os.environ.get("ML_PIPELINES_WORKSPACE")
+    if named and workspace.file is not None:
+        from airflow_ml_pipelines.workspace_file import load_workspace
+
+        if load_workspace(named).file == workspace.file:
+            return None
+    return workspace.file

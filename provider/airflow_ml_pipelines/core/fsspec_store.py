@@ -1,0 +1,302 @@
+"""A store on any file system that fsspec knows: S3, Azure, GCS, SFTP, memory and many more."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+from urllib.parse import urlsplit
+
+from airflow_ml_pipelines.core.digest import digest_bytes
+from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError, did_you_mean
+from airflow_ml_pipelines.core.meta import object_info
+from airflow_ml_pipelines.core.store import ObjectInfo, check_path
+from airflow_ml_pipelines.core.walk import ASIDE
+
+__all__ = ["EXTRAS", "FsspecStore"]
+
+EXTRAS: Final = {
+    "s3": "s3",
+    "s3a": "s3",
+    "abfs": "azure",
+    "abfss": "azure",
+    "az": "azure",
+    "adl": "azure",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "sftp": "sftp",
+    "ssh": "sftp",
+    "http": "http",
+    "https": "http",
+}
+"""The extra of this package that brings what a scheme needs."""
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs", "oss", "memory"})
+"""Where an object appears whole when its upload ends, and folders need not be made."""
+
+_MEMORY = threading.Lock()
+
+# the last one: what the file system in memory says where a part of the path is an object
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
+
+
+class FsspecStore:
+    """A folder of a file system of fsspec's.
+
+    Listings are never taken from fsspec's cache. On object stores an object is written as a whole; elsewhere it is
+    written under another name beside its own and moved, which is as atomic as the file system's own move.
+
+    :param url: may have a chain of schemes, as fsspec takes it.
+    :param options: for the file system.
+    :raises StoreError: where there is no file system for the URL, or it needs a package that is not there.
+    """
+
+    def __init__(self, url: str, **options: object) -> None:
+        self.url = url
+        self.shown = _without_password(url)
+        self._system, root = _open_system(url, options)
+        protocol = self._system.protocol
+        self._protocols = frozenset([protocol] if isinstance(protocol, str) else protocol)
+        self._root = root.rstrip("/")
+        self._whole = bool(self._protocols & _OBJECT_STORES)
+
+    def __repr__(self) -> str:
+        return f"FsspecStore({self.shown!r})"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether :meth:`create` keeps its promise.
+
+        It does where the file system's own ``pipe_file`` knows ``mode="create"`` (S3, Azure, GCS), in memory, and in
+        local files. Elsewhere it looks first and then writes, so that two writers at the same moment may both win.
+        """
+        return self._local or "memory" in self._protocols or _creates(self._system)
+
+    def get(self, path: str) -> bytes:
+        with self._errors(path, "read"):
+            return cast("bytes", self._system.cat_file(self._file(path)))
+
+    def put(self, path: str, data: bytes) -> None:
+        with self._writing(path) as target:
+            self._system.pipe_file(target, data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        if not self.conditional:
+            if self.info(path) is not None:
+                return False
+            self.put(path, data)
+            return True
+        target = self._object(path)
+        with self._errors(path, "written"):
+            try:
+                self._create(target, data)
+            except FileExistsError:
+                return False
+        return True
+
+    def _create(self, target: str, data: bytes) -> None:
+        if self._local:
+            self._make_folder(target)
+            with self._system.open(target, "xb") as file:
+                file.write(data)
+        elif "memory" in self._protocols:
+            with _MEMORY:  # it looks and then writes, but all who share it are in this process
+                self._system.pipe_file(target, data, mode="create")
+        else:
+            self._system.pipe_file(target, data, mode="create")
+
+    def info(self, path: str) -> ObjectInfo | None:
+        target = self._file(path)
+        try:
+            with self._errors(path, "looked at"):
+                self._system.invalidate_cache(_parent(target))
+                info = self._system.info(target)
+        except NotFoundError:
+            return None
+        return None if info.get("type") == "directory" else self._object_info(check_path(path), info)
+
+    def walk(self, path: str = "") -> Iterator[ObjectInfo]:
+        top = self._file(path)
+        with self._errors(path, "listed"):
+            self._system.invalidate_cache()
+            try:
+                found = self._system.find(top, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        skip = len(self._root) + 1
+        below = top + "/"
+        for name, info in found.items():
+            # an object of the same name as the folder is not below it, and markers of folders are no objects
+            if not name.startswith(below) or name.endswith("/") or info.get("type") == "directory":
+                continue
+            if not name.rpartition("/")[2].startswith(ASIDE):
+                yield self._object_info(name[skip:], info)
+
+    def delete(self, path: str) -> None:
+        target = self._object(path)
+        with suppress(NotFoundError), self._errors(path, "removed"):
+            # rm() would take the path for a glob
+            self._system.rm_file(target)
+
+    def open(self, path: str) -> BinaryIO:
+        if "memory" in self._protocols:  # where all readers of an object share one position
+            return io.BytesIO(self.get(path))
+        with self._errors(path, "read"):
+            file = self._system.open(self._file(path), "rb")
+        details = getattr(file, "details", None)  # S3 opens folders
+        if isinstance(details, dict) and details.get("type") == "directory":
+            raise NotFoundError(f"there is no {path!r} in {self.shown}")
+        return cast("BinaryIO", file)
+
+    def upload(self, source: Path, path: str) -> None:
+        source.stat()  # so that a file that is not there is not taken for one of the store's
+        with self._writing(path) as target:
+            self._system.put_file(str(source), target)
+
+    def download(self, path: str, target: Path) -> None:
+        aside = target.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
+        target.parent.stat()
+        try:
+            with self._errors(path, "read"):
+                self._system.get_file(self._file(path), str(aside))
+            if not aside.is_file():  # some make a folder of a folder
+                raise NotFoundError(f"there is no {path!r} in {self.shown}")
+            os.replace(aside, target)
+        finally:
+            with suppress(OSError):
+                os.rmdir(aside) if aside.is_dir() else os.unlink(aside)
+
+    def local_path(self, path: str) -> Path | None:  # noqa: ARG002
+        return None
+
+    def clock(self) -> float:
+        """Return the time that the store gives an object written now; many know whole seconds only."""
+        if "memory" in self._protocols:
+            return time.time()
+        probe = f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
+        self.put(probe, b"")
+        try:
+            info = self.info(probe)
+        finally:
+            self.delete(probe)
+        if info is None or not info.modified:
+            raise StoreError(
+                f"{self.shown} does not say when an object was written: leases can't be kept there"
+            )
+        return info.modified
+
+    @property
+    def _local(self) -> bool:
+        return "file" in self._protocols
+
+    def _file(self, path: str) -> str:
+        path = check_path(path)
+        return f"{self._root}/{path}" if path else self._root or "/"
+
+    def _object(self, path: str) -> str:
+        if not check_path(path):
+            raise InvalidPathError(f"{path!r} names no object in {self.shown}")
+        return self._file(path)
+
+    def _make_folder(self, target: str) -> None:
+        if not self._whole:
+            self._system.makedirs(_parent(target), exist_ok=True)
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[str]:
+        target = self._object(path)
+        with self._errors(path, "written"):
+            if self._whole:
+                yield target
+                return
+            self._make_folder(target)
+            aside = f"{_parent(target)}/{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
+            try:
+                yield aside
+                self._system.mv(aside, target)
+            except BaseException:
+                with suppress(Exception):
+                    self._system.rm_file(aside)
+                raise
+
+    @contextmanager
+    def _errors(self, path: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # every file system has exceptions of its own
+            if isinstance(error, _ABSENT) and what != "written":
+                raise NotFoundError(f"there is no {path!r} in {self.shown}") from None
+            raise StoreError(f"{path!r} in {self.shown} can't be {what}: {_text(error)}") from error
+
+    def _object_info(self, path: str, info: dict[str, Any]) -> ObjectInfo:
+        found = object_info(path, info)
+        if "memory" in self._protocols:  # it has no version, and its time may be the same twice
+            with suppress(FileNotFoundError):
+                return replace(found, version=digest_bytes(self._system.cat_file(self._file(path))))
+        return found
+
+
+def _open_system(url: str, options: dict[str, object]) -> tuple[Any, str]:
+    try:
+        fsspec = importlib.import_module("fsspec")
+    except ImportError:
+        raise StoreError(f"store {_without_password(url)} needs fsspec: pip install fsspec") from None
+    scheme = url.partition("://")[0].rpartition("::")[2]
+    try:
+        system, root = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **options})
+    except ImportError as error:
+        extra = EXTRAS.get(scheme)
+        how = f"pip install 'airflow-provider-ml-pipelines[{extra}]'" if extra else str(error)
+        raise StoreError(
+            f"store {_without_password(url)} needs a package that is not installed: {how}"
+        ) from None
+    except ValueError as error:
+        if scheme in fsspec.available_protocols():
+            raise StoreError(f"store {_without_password(url)} can't be opened: {error}") from None
+        known = did_you_mean(scheme, [*EXTRAS, "file", "memory"])
+        raise StoreError(
+            f"store {_without_password(url)}: no file system is called {scheme!r}.{known}"
+        ) from None
+    except Exception as error:
+        raise StoreError(f"store {_without_password(url)} can't be opened: {_text(error)}") from error
+    return system, str(root)
+
+
+def _creates(system: Any) -> bool:
+    """Return whether a file system's own ``pipe_file`` knows ``mode="create"``; the general one looks and then writes."""
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    kind = type(system)
+    if issubclass(kind, AsyncFileSystem):
+        own, general = kind._pipe_file, AsyncFileSystem._pipe_file  # noqa: SLF001 - what such file systems implement
+    else:
+        own, general = kind.pipe_file, AbstractFileSystem.pipe_file
+    # adlfs takes it out of the keyword arguments
+    return own is not general and ("mode" in inspect.signature(own).parameters or "create" in own.__code__.co_consts)
+
+
+def _parent(target: str) -> str:
+    return target.rpartition("/")[0]
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return url.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)

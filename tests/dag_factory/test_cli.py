@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dag_factory.cli import main
+
+YAML = """
+parameters:
+  word: ok
+  count: 2
+  rate: 0.5
+  flag: false
+data:
+  words: {datastore: workspaceblobstore, path: in}
+steps:
+  prepare:
+    script: prepare.py
+    source_directory: src
+    inputs: {words: words}
+    outputs: {made: {}}
+    arguments: ["${{inputs.words}}", "${{outputs.made}}", "${{parameters.word}}"]
+  train:
+    script: train.py
+    source_directory: src
+    inputs: {made: "${{steps.prepare.outputs.made}}"}
+    outputs: {trained: {}}
+    arguments: ["${{inputs.made}}", "${{outputs.trained}}", "${{parameters.count}}", "${{parameters.flag}}"]
+"""
+
+PYTHON = """
+from dag_factory import Pipeline, PythonScriptStep, Workspace
+ws = Workspace.from_config()
+hello = Pipeline(ws, [PythonScriptStep("hello.py", source_directory="src")])
+"""
+
+
+@pytest.fixture
+def shop(ws, project):
+    project.copy_script("src/prepare.py")
+    project.copy_script("src/train.py")
+    project.write("src/hello.py", "print('hello')")
+    project.write("words.txt", "words ")
+    ws.get_default_datastore().upload_files(["words.txt"], target_path="in", show_progress=False)
+    project.write("shop.pipeline.yaml", YAML)
+    project.write("shop.py", PYTHON)
+    return project
+
+
+def run_id(text):
+    return next(line.split()[1] for line in text.splitlines() if line.startswith("run "))
+
+
+def test_run_runs_and_then_reuses(shop, capsys):
+    assert main(["run", "shop.pipeline.yaml"]) == 0
+    text = capsys.readouterr().out
+    assert "[prepare] copied 1" in text
+    assert text.splitlines()[-1].startswith("run local-")
+    assert "Finished in" in text
+    assert main(["run", "shop.pipeline.yaml"]) == 0
+    text = capsys.readouterr().out
+    assert "2 steps: 2 reused" in text
+    assert "copied" not in text
+
+
+def test_parameters_are_typed(shop, capsys):
+    assert main(["run", "shop.pipeline.yaml"]) == 0
+    assert main(["run", "shop.pipeline.yaml", "-p", "count=3", "-p", "flag=true", "-p", "rate=1"]) == 0
+    text = capsys.readouterr().out
+    assert "[train] running: argument 3: 2 False → 3 True" in text or "2 → 3" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "text"),
+    [
+        ("count=three", 1, "takes a whole number, found 'three'"),
+        ("flag=maybe", 1, "takes true or false"),
+        ("rate=fast", 1, "takes a number"),
+        ("wrod=x", 1, "Did you mean 'word'"),
+        ("word", 2, "expected name=value"),
+    ],
+)
+def test_wrong_parameters_are_one_clear_message(shop, capsys, given, code, text):
+    assert main(["run", "shop.pipeline.yaml", "-p", given]) == code
+    found = capsys.readouterr()
+    assert text in found.err
+    assert "Traceback" not in found.err
+    assert found.out == ""
+
+
+def test_plan_says_what_would_run_and_why_and_runs_nothing(shop, ws, capsys):
+    before = {info.path for info in ws.core.store.walk("runs")}
+    assert main(["plan", "shop.pipeline.yaml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["STEP", "DECISION", "REASON"]
+    assert lines[1].split()[:2] == ["prepare", "run"]
+    assert lines[2].split()[:2] == ["train", "depends"]
+    assert {info.path for info in ws.core.store.walk("runs")} == before
+    assert main(["run", "-q", "shop.pipeline.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "shop.pipeline.yaml", "-p", "count=5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["prepare", "reuse"]
+    assert lines[2].split()[:2] == ["train", "run"]
+    assert "5" in lines[2]
+    assert lines[3] == "1 to reuse, 1 to run, 0 to be decided on the way"
+
+
+def test_columns_are_aligned(shop, capsys):
+    main(["plan", "shop.pipeline.yaml"])
+    head, first, second, _ = capsys.readouterr().out.splitlines()
+    assert head.index("DECISION") == first.index("run") == second.index("depends")
+
+
+def test_show_has_steps_reasons_times_and_outputs(shop, capsys):
+    main(["run", "-q", "shop.pipeline.yaml"])
+    run = run_id(capsys.readouterr().out)
+    assert main(["show", run]) == 0
+    text = capsys.readouterr().out
+    assert f"run {run} of shop, experiment shop: Finished" in text
+    assert "parameters word='ok', count=2" in text
+    rows = {line.split()[0]: line for line in text.splitlines() if line[:1].isalpha()}
+    assert "finished" in rows["train"]
+    assert "trained (1 file, " in rows["train"]
+    assert "there is no earlier result" in rows["train"]
+    assert "\033" not in text
+
+
+def test_show_without_a_run_lists_the_latest(shop, capsys):
+    for _ in range(2):
+        main(["run", "-q", "shop.pipeline.yaml", "--experiment", "night"])
+    latest = run_id(capsys.readouterr().out.splitlines()[-1])
+    assert main(["show", "--limit", "1"]) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[1].split()[:4] == [latest, "shop", "night", "Finished"]
+    assert "1 older ones" in text
+
+
+def test_show_of_an_unknown_run_is_one_clear_message(shop, capsys):
+    assert main(["show", "gone"]) == 1
+    assert capsys.readouterr().err.startswith("error: there is no run 'gone'")
+
+
+def test_a_python_file_with_one_pipeline_is_run(shop, capsys):
+    assert main(["run", "shop.py"]) == 0
+    assert main(["run", "shop.py:hello"]) == 0
+    text = capsys.readouterr().out
+    assert "[hello.py] hello" in text
+    assert "of shop" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        (
+            PYTHON + "other = Pipeline(ws, list(hello.steps))\n",
+            "shop.py",
+            "has 2 pipelines, hello, other: say which",
+        ),
+        (PYTHON, "shop.py:helo", "Did you mean 'hello'"),
+        (PYTHON, "shop.py:ws", "'ws' is no Pipeline but a Workspace"),
+        ("x = 1\n", "shop.py", "has no Pipeline"),
+        ("\nx = 1 / 0\n", "shop.py", "shop.py:2: ZeroDivisionError"),
+        ("x = (\n", "shop.py", "shop.py:1: "),
+        (PYTHON.replace("hello.py", "helo.py"), "shop.py", "there is no script 'helo.py'"),
+        (PYTHON, "gone.py", "there is no file gone.py"),
+        (PYTHON, "words.txt", r"expected a *.pipeline.yaml or a *.py"),
+    ],
+)
+def test_a_wrong_target_is_one_clear_message(shop, capsys, text, target, message):
+    (shop.folder / "shop.py").write_text(text)
+    assert main(["run", target]) == 1
+    found = capsys.readouterr().err
+    assert message in found
+    assert "Traceback" not in found
+
+
+def test_a_failed_run_exits_with_1(shop, capsys):
+    shop.write("src/hello.py", "raise SystemExit('broken')")
+    assert main(["run", "shop.py"]) == 1
+    text = capsys.readouterr().out
+    assert "[hello.py] failed: step 'hello.py' failed" in text
+    assert "Failed in" in text
+    run = run_id("\n".join(line for line in text.splitlines() if "Failed in" in line))
+    assert main(["show", run]) == 0
+    assert "broken" in capsys.readouterr().out
+
+
+def test_regenerate_outputs_runs_all(shop, capsys):
+    main(["run", "shop.py"])
+    capsys.readouterr()
+    assert main(["run", "shop.py", "--regenerate-outputs"]) == 0
+    assert "regenerate_outputs is true" in capsys.readouterr().out
+
+
+def test_lint_names_all_errors_of_all_files(shop, capsys):
+    assert main(["lint", "."]) == 0
+    assert "1 of 1 definition without errors" in capsys.readouterr().out
+    shop.write("more/bad.pipeline.yaml", "steps:\n  a:\n    scrip: a.py\n  b:\n    script: gone.py\n")
+    shop.write("more/worse.pipeline.yaml", "steps: [\n")
+    shop.write(".hidden/no.pipeline.yaml", "steps: [\n")
+    assert main(["lint", "."]) == 1
+    text = capsys.readouterr().out
+    assert "bad.pipeline.yaml:3" in text
+    assert "worse.pipeline.yaml:" in text
+    assert "hidden" not in text
+    assert "1 of 3 definitions without errors" in text
+    assert main(["lint", "shop.pipeline.yaml", "shop.py"]) == 0
+
+
+def test_lint_of_nothing_is_a_usage_error(shop, capsys):
+    shop.write("empty/x.txt")
+    assert main(["lint", "empty"]) == 2
+    assert main(["lint", "gone"]) == 1
+    assert "there is no gone" in capsys.readouterr().err
+
+
+def test_init_makes_a_workspace(project, capsys):
+    assert main(["init", "here", "--name", "new"]) == 0
+    assert "workspace 'new' is in" in capsys.readouterr().out
+    assert (project.folder / "here/workspace.yaml").is_file()
+    assert main(["init", "here"]) == 1
+    assert "there is a workspace already" in capsys.readouterr().err
+
+
+def test_without_a_workspace_it_says_what_to_do(project, capsys):
+    project.write("a.pipeline.yaml", "steps: {a: {script: a.py}}\n")
+    project.write("a.py")
+    assert main(["run", "a.pipeline.yaml"]) == 1
+    assert "workspace.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["run"], ["run", "x", "--parallel", "0"], ["show", "--limit", "x"]]
+)
+def test_what_can_not_be_understood_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_another_workspace_can_be_named(shop, tmp_path, capsys):
+    main(["init", str(tmp_path / "second"), "--name", "second"])
+    assert main(["run", "shop.py", "--workspace", str(tmp_path / "second")]) == 0
+    assert (tmp_path / "second/.ml-pipelines/runs").is_dir()
+
+
+def test_ctrl_c_cancels_the_run_and_exits_with_130(shop, ws):
+    shop.write("src/hello.py", "import time; print('begun', flush=True); time.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dag_factory.cli", "run", "shop.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    while "begun" not in process.stdout.readline():
+        assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "Canceled" in out
+    assert time.monotonic() - began < 20
+
+
+def test_an_unchanged_run_imports_nothing_heavy(shop):
+    code = """
+import sys
+from dag_factory.cli import main
+assert main(["run", "shop.py"]) == 0
+print("heavy:", *[m for m in ("airflow", "pandas", "fsspec", "numpy", "concurrent.futures.process") if m in sys.modules])
+"""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "1 reused" in done.stdout
+    assert done.stdout.splitlines()[-1] == "heavy:"
