@@ -53,7 +53,7 @@ def broken_dag(file: str, text: str) -> DAG:
         tags=[IMPORT_ERROR_TAG],
         doc_md=f"No DAG can be made of `{file}`:\n\n{fence}text\n{text}\n{fence}\n\nCorrect the file, and this DAG goes.",
     )
-    dag.broken_file, dag.broken_text = file, text  # type: ignore[attr-defined]
+    dag.broken_file, dag.broken_text = file, text
     operator_class(task_id=_TASK, dag=dag, message=text, retries=0)
     return dag
 
@@ -67,6 +67,8 @@ def _classes() -> tuple[Any, Any]:
 
     class BrokenDefinitionError(SerializationError):  # type: ignore[misc]
         """What is wrong with a definition; serialisation lets its own errors through as they are."""
+
+    BrokenDefinitionError.__qualname__ = "BrokenDefinitionError"
 
     class BrokenDag(DAG):  # type: ignore[misc]
         """A DAG that the DAG processor lists as an import error of another file."""

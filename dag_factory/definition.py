@@ -162,6 +162,7 @@ class OutputDefinition(_Model):
     globs: Strings = ()
     register_as: RegisterDefinition | None = Field(default=None, alias="register")
     tabular: TabularOptions | None = None
+    pipeline_output: str | None = None
 
     @model_validator(mode="before")
     @classmethod

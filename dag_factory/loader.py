@@ -67,7 +67,9 @@ def find_pipeline_files(folder: Path) -> list[Path]:
 
 
 class _Loader:
-    """:param here: the folder of the DAG file.
+    """Makes the DAGs.
+
+    :param here: the folder of the DAG file.
     :param root: the folder with the definitions.
     """
 

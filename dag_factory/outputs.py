@@ -258,6 +258,7 @@ class PipelineData(Produced):
             overwrite=self.output_overwrite,
             register=self.registration,
             tabular=self.table,
+            pipeline_output=self.pipeline_output_name,
         )
 
 

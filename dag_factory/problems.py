@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
 
 from airflow_ml_pipelines.core.errors import did_you_mean
 
@@ -124,32 +124,23 @@ def _mismatch(kind: str, item: ErrorDetails) -> str:
 
 def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
     """Return the names of the fields that the model at a path of a document takes."""
-    from pydantic import BaseModel
-
-    current: Any = model
+    current: type[BaseModel] = model
+    is_key = False
     for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            fields = current.model_fields
-            by_name = {(field.alias or name): field for name, field in fields.items()}
-            if part not in by_name:
-                return []
-            current = _model_in(by_name[str(part)].annotation)
-        # the key of a mapping or the index of a list: what is in it stays the model
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [field.alias or name for name, field in current.model_fields.items()]
-    return []
+        if is_key:  # of a mapping of names to models
+            is_key = False
+            continue
+        by_name = {(field.alias or name): field.annotation for name, field in current.model_fields.items()}
+        annotation = by_name.get(str(part))
+        found = _model_in(annotation)
+        if found is None:
+            return []
+        current, is_key = found, get_origin(annotation) is dict
+    return [field.alias or name for name, field in current.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> Any:
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the one model that an annotation such as ``dict[str, Model]`` or ``Model | None`` has in it."""
-    from typing import get_args
-
-    from pydantic import BaseModel
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
         return annotation
-    for inner in get_args(annotation):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)

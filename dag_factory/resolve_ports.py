@@ -217,4 +217,5 @@ class Ports:
             if register
             else None,
             tabular=tabular_format(entry.tabular) if entry.tabular else None,
+            pipeline_output=entry.pipeline_output,
         )

@@ -233,24 +233,22 @@ class PipelineRun:
 
         :raises DataError: where no step has such an output, several have, or the step has not made it.
         """
-        found = [
-            step
-            for step in self.document.spec.steps
-            for output in step.outputs
-            if pipeline_output_name == output.name
-        ]
+        outputs = [(step, output) for step in self.document.spec.steps for output in step.outputs]
+        found = [pair for pair in outputs if pair[1].pipeline_output == pipeline_output_name]
+        found = found or [pair for pair in outputs if pair[1].name == pipeline_output_name]
         if not found:
-            known = {output.name for step in self.document.spec.steps for output in step.outputs}
+            known = {output.pipeline_output or output.name for _, output in outputs}
             raise DataError(
                 f"run {self.id} has no output {pipeline_output_name!r}.{did_you_mean(pipeline_output_name, known)}"
             )
         if len(found) > 1:
-            names = ", ".join(repr(step.name) for step in found)
+            names = ", ".join(repr(step.name) for step, _ in found)
             raise DataError(
                 f"the output {pipeline_output_name!r} is one of several steps ({names}): "
                 "take it from find_step_run(name)[0].get_output_data(name)"
             )
-        return StepRun(self, found[0].id).get_output_data(pipeline_output_name)
+        step, output = found[0]
+        return StepRun(self, step.id).get_output_data(output.name)
 
     @checked
     def get_metrics(self, name: str | None = None, recursive: bool = False) -> dict[str, Any]:

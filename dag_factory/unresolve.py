@@ -166,6 +166,7 @@ def _output(spec: OutputSpec) -> dict[str, Any]:
         if register.description is None and not register.tags
         else {"name": register.name, "description": register.description, "tags": register.tags},
         "tabular": None if spec.tabular is None else _tabular(spec.tabular),
+        "pipeline_output": spec.pipeline_output,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

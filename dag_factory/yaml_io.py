@@ -108,7 +108,7 @@ def read_definition(model: type[_D], source: str | os.PathLike[str]) -> _D:
         definition = model.from_document(document, source=where)
     except DefinitionError as error:
         problems = [problem for problem in error.problems if isinstance(problem, Problem)]
-        where.refuse([*problems, *_further_problems(model, document, problems, where)])
+        where.refuse([*problems, *_further_problems(model, document, where)])
         raise
     if where.pending:
         where.refuse(_resolve_problems(definition, where))
@@ -163,13 +163,11 @@ def _resolve_problems(definition: PipelineDefinition, source: Source) -> list[Pr
     return find_resolve_problems(definition, source.folder)
 
 
-def _further_problems(
-    model: type[_D], document: Any, problems: list[Problem], source: Source
-) -> list[Problem]:
+def _further_problems(model: type[_D], document: Any, source: Source) -> list[Problem]:
     """Return what else is wrong, apart from the fields that are wrong by themselves."""
     from pydantic import ValidationError
 
-    reported = {problem.path for problem in problems}
+    reported: set[tuple[str | int, ...]] = set()
     for _ in range(3):
         try:
             definition = model.model_validate(document)

@@ -2,6 +2,7 @@
 # Make a virtual environment and install into it: tools/venv.sh FOLDER PYTHON REQUIREMENT…
 # uv does the work where it is on the PATH or can be had from the package index, pip where it can't.
 set -eu
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"  # the machine's own, as pip and git have them
 
 folder=$1 python=$2
 shift 2

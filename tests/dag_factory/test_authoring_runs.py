@@ -332,7 +332,7 @@ def test_data_parameters_take_paths_and_datasets(ws, project):
     store.upload_files(["one.txt", "two.txt"], show_progress=False)
     parameter = PipelineParameter("which", DataPath(store, "one.txt"))
     pair = (parameter, DataPathComputeBinding())
-    made = PipelineData("made", store)
+    made = PipelineData("made", store, output_name="made_here", pipeline_output_name="result")
     step = PythonScriptStep(
         "s.py", source_directory="s", arguments=[pair, made], inputs=[pair], outputs=[made]
     )
@@ -341,7 +341,8 @@ def test_data_parameters_take_paths_and_datasets(ws, project):
     def content(**options):
         run = Experiment(ws, "e").submit(pipeline, **options)
         run.wait_for_completion(show_output=False)
-        data = run.get_pipeline_output("made")
+        data = PipelineRun.get(ws, run.id).get_pipeline_output("result")
+        assert data.path_on_datastore == run.get_pipeline_output("made_here").path_on_datastore
         return store.store.get(f"{data.path_on_datastore}/all.txt")
 
     assert content() == b"one"

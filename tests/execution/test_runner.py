@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from project import made, step
 
-from airflow_ml_pipelines.core.errors import DataError, DefinitionError, ParameterError, SnapshotError
+from airflow_ml_pipelines.core.errors import DataError, DefinitionError, ParameterError, SnapshotError, WorkspaceError
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.records import find_record
 from airflow_ml_pipelines.core.runs import open_run
-from airflow_ml_pipelines.core.spec import OutputSpec, RegisterSpec
+from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec, RegisterSpec
 from airflow_ml_pipelines.execution.runner import new_run, run_pipeline
 
 ALL = ["prepare", "report", "train"]
@@ -302,16 +302,23 @@ def test_a_run_is_found_by_its_id(project):
     assert folder.read_run().parameters == {"word": "one"}
 
 
-def test_nothing_secret_of_the_environment_is_kept(project):
-    from airflow_ml_pipelines.core.spec import EnvironmentSpec
-
-    spec = replace_step(
-        project.spec, "train", environment=EnvironmentSpec(variables={"TOKEN": "hunter2-secret"})
-    )
-    project.run(spec)
+def test_nothing_secret_of_the_environment_is_kept(project, monkeypatch):
+    monkeypatch.setenv("SOURCE_OF_TOKEN", "hunter2-secret")
+    project.script("train", "import os, sys; open(sys.argv[2] + '/seen', 'w').write(str(len(os.environ['TOKEN'])))")
+    environment = EnvironmentSpec(variables={"TOKEN": "env:SOURCE_OF_TOKEN"})
+    outcome = project.run(replace_step(project.spec, "train", environment=environment))
+    made = outcome.steps["train"].outputs["out"]
+    assert project.workspace.datastore(made.datastore).get(f"{made.path}/seen") == b"14"
     for info in project.workspace.store.walk():
-        if info.path.endswith(("job.json", "record.json")) or info.path.startswith("reuse/"):
-            assert b"hunter2-secret" not in project.workspace.store.get(info.path)
+        assert b"hunter2-secret" not in project.workspace.store.get(info.path), info.path
+
+
+def test_a_secret_that_is_written_down_is_refused_before_anything_is_kept(project):
+    environment = EnvironmentSpec(variables={"API_TOKEN": "hunter2-secret"})
+    with pytest.raises(WorkspaceError, match="env:API_TOKEN"):
+        project.run(replace_step(project.spec, "train", environment=environment))
+    for info in project.workspace.store.walk():
+        assert b"hunter2-secret" not in project.workspace.store.get(info.path), info.path
 
 
 RUNNER = """

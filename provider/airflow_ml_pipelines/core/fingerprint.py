@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_ml_pipelines.core.canonical import digest_document
-from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.locations import Found, find, glob_matcher
-from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.digest import Digester
+from airflow_ml_pipelines.core.errors import DataError, StoreError
+from airflow_ml_pipelines.core.locations import Found, GlobRules, find, split_url
+from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.meta import is_strong
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store, open_store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
 
-__all__ = ["Fingerprint", "OpenDatastore", "find_location", "fingerprint_data"]
+__all__ = ["Fingerprint", "OpenDatastore", "find_location", "fingerprint_data", "list_data"]
 
 OpenDatastore = Callable[[str | None], Store]
+OpenUrl = Callable[[str], Store]
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,14 @@ class Fingerprint:
     """What identifies data.
 
     :param document: what the key document has for it: ``kind`` is ``content``, ``etag`` or ``path``.
-    :param manifest: gives its files where its content was read, else None.
+    :param files: how many files there are; 0 for ``path``, which does not look.
+    :param size: their bytes together.
+    :param read_manifest: gives the files where their content was read, at one location; else None.
     """
 
     document: dict[str, Any]
+    files: int = 0
+    size: int = 0
     read_manifest: Callable[[], Manifest] | None = None
 
     @property
@@ -37,64 +46,102 @@ class Fingerprint:
         return None if self.read_manifest is None else self.read_manifest()
 
 
-def fingerprint_data(data: Data, open_datastore: OpenDatastore, method: str, cache: StatCache) -> Fingerprint:
+def fingerprint_data(
+    data: Data,
+    open_datastore: OpenDatastore,
+    method: str,
+    cache: StatCache,
+    *,
+    open_url: OpenUrl = open_store,
+) -> Fingerprint:
     """Return what identifies data.
 
-    ``content`` reads what changed since the last time, on a store that is a local path, and takes the store's own
-    strong versions on any other; ``etag`` takes those versions everywhere; ``path`` takes the place alone.
+    ``content`` is the digest of the files' manifest where the store is a local path (only what changed since the last
+    time is read), and the store's own strong versions elsewhere; a store that has none is read. ``etag`` is what
+    versions the store has, everywhere. ``path`` is the place alone.
 
-    :raises DataError: where there is nothing.
+    :raises DataError: where there is nothing, or it can't be read.
     """
     if method == "path":
         places = [[location.datastore, location.path] for location in data.locations]
         return Fingerprint({"kind": "path", "locations": places})
-    found = [find_location(location, open_datastore) for location in data.locations]
-    if method == "content" and all(item.local is not None for item in found):
-        manifests = [_content(item, cache) for item in found]
-        if len(manifests) == 1:
-            digest, read = manifests[0]
-            return Fingerprint({"kind": "content", "digest": digest}, read)
-        return Fingerprint(
-            {"kind": "content", "digest": _together("content", [digest for digest, _ in manifests])}
-        )
-    return Fingerprint({"kind": "etag", "digest": _together("etag", [_versions(item) for item in found])})
+    parts = [
+        _fingerprint(found, method, cache) for found in list_data(data, open_datastore, open_url=open_url)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    documents = [part.document for part in parts]
+    kind = "content" if all(document["kind"] == "content" for document in documents) else "etag"
+    document = {"kind": kind, "digest": digest_document("ml-pipelines/data/1", documents)}
+    return Fingerprint(document, sum(part.files for part in parts), sum(part.size for part in parts))
 
 
-def find_location(location: Location, open_datastore: OpenDatastore) -> Found:
+def list_data(
+    data: Data, open_datastore: OpenDatastore, *, open_url: OpenUrl = open_store
+) -> tuple[Found, ...]:
+    """Return what lies at each location of data. :raises DataError: where there is nothing."""
+    return tuple(find_location(location, open_datastore, open_url) for location in data.locations)
+
+
+def find_location(location: Location, open_datastore: OpenDatastore, open_url: OpenUrl = open_store) -> Found:
     """Return what lies at a location. :raises DataError: where there is nothing."""
-    if location.datastore is None and "://" in location.path:
-        base, _, name = location.path.rpartition("/")
-        return find(open_store(base), name)
-    return find(open_datastore(location.datastore), location.path)
+    try:
+        if location.datastore is None and "://" in location.path:
+            url, path = split_url(location.path)
+            return find(open_url(url), path)
+        return find(open_datastore(location.datastore), location.path)
+    except DataError as error:
+        name = "" if location.datastore is None else f"datastore {location.datastore!r}: "
+        raise DataError(f"{name}{error}") from None
+    except StoreError as error:
+        raise DataError(f"{location.path!r} can't be looked at: {error}") from error
 
 
-def _content(found: Found, cache: StatCache) -> tuple[str, Callable[[], Manifest]]:
+def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
+    if method == "content":
+        if found.local is not None:
+            return _of_tree(_scan(found, cache))
+        if not all(is_strong(info.version) for info in found.objects):
+            return _of_manifest(_read(found))
+    versions = [[found.relative(info.path), info.size, info.version] for info in found.objects]
+    document = {"kind": "etag", "digest": digest_document("ml-pipelines/data/etag/1", versions)}
+    return Fingerprint(document, len(versions), sum(info.size for info in found.objects))
+
+
+def _scan(found: Found, cache: StatCache) -> Tree:
     local = found.local
-    if local is None:
-        raise DataError(f"{found.path!r} in {found.store.url} is not on this machine")
+    assert local is not None
     if found.kind == "file":
-        return _tree(scan_file(local, cache=cache))
-    tree = scan_tree(local, cache=cache)
-    if found.kind == "folder":
-        return _tree(tree)
-    matches = glob_matcher(found.relative(found.path))
-    manifest = Manifest.of(entry for entry in tree.manifest if matches(entry.path))
-    return manifest.digest, lambda: manifest
+        return scan_file(local, cache=cache)
+    if found.kind == "glob":
+        tree = scan_tree(local, rules=GlobRules(found.relative(found.path)), cache=cache)
+    else:
+        tree = scan_tree(local, cache=cache)
+    if not tree.files:
+        raise DataError(f"{found.where} has no file any more")
+    return tree
 
 
-def _tree(tree: Tree) -> tuple[str, Callable[[], Manifest]]:
-    return tree.digest, lambda: tree.manifest
+def _read(found: Found) -> Manifest:
+    """Read files whose store has no version that tells whether they changed."""
+    entries = []
+    for info in found.objects:
+        digester = Digester()
+        try:
+            with found.store.open(info.path) as file:
+                while data := file.read(_PIECE):
+                    digester.update(data)
+        except (StoreError, OSError) as error:
+            raise DataError(f"{info.path!r} in {found.store.url} can't be read: {error}") from error
+        entries.append(Entry(found.relative(info.path), digester.size, digester.hexdigest()))
+    return Manifest.of(entries, single=found.kind == "file")
 
 
-def _versions(found: Found) -> list[list[Any]]:
-    versions = []
-    for path in found.files:
-        info = found.store.info(path)
-        if info is None:
-            raise DataError(f"{path!r} in {found.store.url} is gone since it was listed")
-        versions.append([found.relative(path), info.size, info.version])
-    return versions
+def _of_tree(tree: Tree) -> Fingerprint:
+    document = {"kind": "content", "digest": tree.digest}
+    return Fingerprint(document, tree.files, tree.size, lambda: tree.manifest)
 
 
-def _together(kind: str, parts: list[Any]) -> str:
-    return digest_document(f"ml-pipelines/data/{kind}/1", parts)
+def _of_manifest(manifest: Manifest) -> Fingerprint:
+    document = {"kind": "content", "digest": manifest.digest}
+    return Fingerprint(document, len(manifest), manifest.size, lambda: manifest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airflow_ml_pipelines.core.store import ObjectInfo
@@ -19,7 +21,7 @@ _VERSIONS = (
     ("ETag", "etag", "e_tag", "e-tag"),
     ("version_id", "VersionId", "versionId"),
     ("Content-MD5", "content_md5", "contentMD5", "md5Hash", "md5", "sha256"),
-    ("checksum", "crc32c", "ChecksumSHA256"),
+    ("Digest", "checksum", "crc32c", "ChecksumSHA256"),
 )
 _TIMES = (
     "LastModified",
@@ -65,12 +67,16 @@ def _time(info: Mapping[str, Any]) -> float:
     for name in _TIMES:
         value = info.get(name)
         if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                continue
+            value = _parse(value)
         if isinstance(value, datetime):
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
         if isinstance(value, int | float):
             return float(value)
     return 0.0
+
+
+def _parse(text: str) -> datetime | None:
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError):
+            return parse(text)
+    return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from airflow_ml_pipelines.core.credentials import check_environment
 from airflow_ml_pipelines.core.decide import StepContext, look_up, reused_step
 from airflow_ml_pipelines.core.errors import DefinitionError, SnapshotError
 from airflow_ml_pipelines.core.inputs import outside_data
@@ -153,6 +154,7 @@ class Planner:
 
     def _environment(self, step: StepSpec) -> EnvironmentSpec:
         if isinstance(step.environment, EnvironmentSpec):
+            check_environment(step.environment, f"environment of step {step.name!r}")
             return step.environment
         name, _, version = step.environment.partition(":")
         return self.workspace.environment(name, version or None)

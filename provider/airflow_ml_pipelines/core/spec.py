@@ -185,6 +185,7 @@ class OutputSpec(_Spec, frozen=True, kw_only=True):
     :param create: whether the launcher makes the folder (the reference does for ``OutputFileDatasetConfig``, and
         leaves it to the script for ``PipelineData``).
     :param globs: with ``upload``: which files to take; empty for all.
+    :param pipeline_output: the name under which the pipeline's run gives it; its own where it is None.
     """
 
     name: str
@@ -197,6 +198,7 @@ class OutputSpec(_Spec, frozen=True, kw_only=True):
     globs: tuple[str, ...] = ()
     register: RegisterSpec | None = None
     tabular: TabularFormat | None = None
+    pipeline_output: str | None = None
 
 
 # --- environments ------------------------------------------------------------------------------------------------

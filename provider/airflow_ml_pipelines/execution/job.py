@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.credentials import resolve_variables
 from airflow_ml_pipelines.core.decide import StepContext
 from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.inputs import ResolvedInput
 from airflow_ml_pipelines.core.key import resolve_arguments, resolve_parameters
 from airflow_ml_pipelines.core.layout import segment, step_run_id
+from airflow_ml_pipelines.core.locations import split_url
 from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.core.store import check_path, join
 from airflow_ml_pipelines.runtime.job import Job, JobInput, JobOutput, JobSource, JobWorkspace, RunIds
@@ -40,12 +42,12 @@ def make_job(context: StepContext, attempt: int, interpreter: str) -> Job:
         workspace=JobWorkspace(
             name=workspace.name,
             root=root,
-            datastores={name: workspace.datastore(name).url for name in workspace.datastores()},
+            datastores={name: workspace.datastore_url(name) for name in workspace.datastores()},
             default_datastore=workspace.default_datastore,
         ),
         source=JobSource(archive=f"{root}/{plan.archive}", digest=plan.snapshot, script=step.script),
         interpreter=interpreter,
-        variables=dict(plan.environment.variables),
+        variables=resolve_variables(plan.environment.variables, f"environment of step {step.name!r}"),
         parameters=resolve_parameters(step, run.parameters),
         pipeline_parameters=values,
         arguments=tuple(
@@ -90,11 +92,11 @@ def _input(context: StepContext, item: ResolvedInput) -> JobInput:
     locations = []
     for location in item.data.locations:
         if location.datastore is None and "://" in location.path:
-            base, _, name = location.path.rpartition("/")
-            locations.append({"store": base, "path": name})
+            store_url, path = split_url(location.path)
+            locations.append({"store": store_url, "path": path})
         else:
-            store = context.workspace.datastore(location.datastore)
-            locations.append({"store": store.url, "path": location.path})
+            url = context.workspace.datastore_url(location.datastore)
+            locations.append({"store": url, "path": location.path})
     return JobInput(
         mode=item.spec.mode,
         form=item.data.form,
@@ -114,7 +116,7 @@ def _output(context: StepContext, spec: OutputSpec, attempt: int) -> JobOutput:
     datastore, path = output_destination(context, spec, attempt)
     return JobOutput(
         mode=spec.mode,
-        store=context.workspace.datastore(datastore).url,
+        store=context.workspace.datastore_url(datastore),
         path=path,
         source=spec.source,
         create=spec.create,

@@ -22,7 +22,6 @@ from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
-from airflow_ml_pipelines.core.store import Store, open_store
 from airflow_ml_pipelines.core.verify import verify_output
 from airflow_ml_pipelines.execution.environments import ensure_environment
 from airflow_ml_pipelines.execution.job import make_job, output_destination
@@ -102,7 +101,7 @@ def _launch(
     watch = _Watch(context, canceled)
     result = launch(
         job,
-        open_store=_known_stores(context),
+        open_store=workspace.open_url,
         on_line=on_line,
         canceled=watch.reason,
     )
@@ -131,13 +130,6 @@ class _Watch:
         if failure is None or failure.step == self._context.step.id:
             return None
         return f"step {failure.step!r} failed, and continue_on_step_failure is false"
-
-
-def _known_stores(context: StepContext) -> Callable[[str], Store]:
-    workspace = context.workspace
-    stores = {workspace.datastore(name).url: workspace.datastore(name) for name in workspace.datastores()}
-    stores[workspace.store.url] = workspace.store
-    return lambda url: stores.get(url) or open_store(url)
 
 
 def _public(job: Job) -> dict[str, object]:
