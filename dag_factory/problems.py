@@ -108,7 +108,9 @@ def _mismatch(kind: str, item: ErrorDetails) -> str:
     if kind == "literal_error":
         known = [part.strip().strip("'") for part in context["expected"].replace(" or ", ",").split(",")]
         close = did_you_mean(value, known).split(" There are:")[0] if isinstance(value, str) else ""
-        shown = " or ".join(known if known == ["1"] else map(repr, known))
+        shown = ", ".join(known if known == ["1"] else map(repr, known[:-1])) + (
+            f" or {known[-1]!r}" if len(known) > 1 else ""
+        )
         return f"expected {shown}, found {found}{'.' if close else ''}{close}"
     if kind == "string_type":
         hint = ": put it in quotes" if isinstance(value, bool | int | float) else ""

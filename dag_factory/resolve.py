@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_ml_pipelines.core.errors import did_you_mean
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
+    OutputSpec,
     ParameterSpec,
     ParameterValue,
     PipelineSpec,
@@ -139,9 +140,7 @@ class _Resolver:
 
     def _check_name(self, pattern: re.Pattern[str], name: str, path: Path, allowed: str) -> None:
         if not pattern.fullmatch(name):
-            self.problems.append(
-                Problem(path, f"{name!r} is no name that it can have: use {allowed}", at_key=True)
-            )
+            self.problems.append(Problem(path, f"{name!r} can't be a name here: use {allowed}", at_key=True))
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ class _Resolver:
 
     def _check_destinations(self, steps: list[StepSpec]) -> None:
         """Find outputs of which one would lie at or in the place of another."""
-        taken: dict[tuple[str | None, str], tuple[str, str]] = {}
+        taken: dict[tuple[str | None, str], tuple[str, OutputSpec]] = {}
         for step in steps:
             for output in step.outputs:
                 if output.path is None:
@@ -253,7 +252,7 @@ class _Resolver:
                 if ".." in place.split("/"):
                     self.problems.append(Problem(path, f"{output.path!r} leaves the datastore"))
                 store = output.datastore or self.definition.default_datastore
-                for (other_store, other_place), (other_step, other_name) in taken.items():
+                for (other_store, other_place), (other_step, other) in taken.items():
                     if store == other_store and (
                         place == other_place
                         or place.startswith(f"{other_place}/")
@@ -262,8 +261,8 @@ class _Resolver:
                         self.problems.append(
                             Problem(
                                 path,
-                                f"output {other_name!r} of step {other_step!r} is written there too ({other_place!r}): "
+                                f"output {other.name!r} of step {other_step!r} is written there too ({other.path!r}): "
                                 "give each a place of its own, or {run-id} in the path",
                             )
                         )
-                taken[store, place] = (step.id, output.name)
+                taken[store, place] = (step.id, output)

@@ -167,7 +167,10 @@ def _further_problems(model: type[_D], document: Any, source: Source) -> list[Pr
     """Return what else is wrong, apart from the fields that are wrong by themselves."""
     from pydantic import ValidationError
 
+    if not isinstance(document, dict):
+        return []
     reported: set[tuple[str | int, ...]] = set()
+    gone: set[tuple[str | int, ...]] = set()
     for _ in range(3):
         try:
             definition = model.model_validate(document)
@@ -175,10 +178,16 @@ def _further_problems(model: type[_D], document: Any, source: Source) -> list[Pr
             for item in error.errors(include_url=False, include_input=False):
                 path = tuple(part for part in item["loc"] if part != "[key]")
                 reported.add(path)
+                if item["type"] not in ("missing", "extra_forbidden"):
+                    gone.add(path[:-1])  # what is taken out may be missed there
                 document = _without(document, path, item["type"])
         else:
-            further = _resolve_problems(definition, source)
-            return [p for p in further if not any(p.path[: len(path)] == path for path in reported if path)]
+            return [
+                problem
+                for problem in _resolve_problems(definition, source)
+                if problem.path not in gone
+                and not any(problem.path[: len(path)] == path for path in reported if path)
+            ]
     return []
 
 

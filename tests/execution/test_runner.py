@@ -11,7 +11,13 @@ import msgspec
 import pytest
 from project import made, step
 
-from airflow_ml_pipelines.core.errors import DataError, DefinitionError, ParameterError, SnapshotError, WorkspaceError
+from airflow_ml_pipelines.core.errors import (
+    DataError,
+    DefinitionError,
+    ParameterError,
+    SnapshotError,
+    WorkspaceError,
+)
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.records import find_record
 from airflow_ml_pipelines.core.runs import open_run
@@ -304,7 +310,9 @@ def test_a_run_is_found_by_its_id(project):
 
 def test_nothing_secret_of_the_environment_is_kept(project, monkeypatch):
     monkeypatch.setenv("SOURCE_OF_TOKEN", "hunter2-secret")
-    project.script("train", "import os, sys; open(sys.argv[2] + '/seen', 'w').write(str(len(os.environ['TOKEN'])))")
+    project.script(
+        "train", "import os, sys; open(sys.argv[2] + '/seen', 'w').write(str(len(os.environ['TOKEN'])))"
+    )
     environment = EnvironmentSpec(variables={"TOKEN": "env:SOURCE_OF_TOKEN"})
     outcome = project.run(replace_step(project.spec, "train", environment=environment))
     made = outcome.steps["train"].outputs["out"]

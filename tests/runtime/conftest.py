@@ -31,7 +31,9 @@ class Bench:
             for name, text in {"main.py": textwrap.dedent(script), **(files or {})}.items():
                 zipped.writestr(name, text)
         root = root or self.store.url
-        fields.setdefault("source", JobSource(archive=f"{self.store.url}/snapshots/s.zip", digest="0", script="main.py"))
+        fields.setdefault(
+            "source", JobSource(archive=f"{self.store.url}/snapshots/s.zip", digest="0", script="main.py")
+        )
         return Job(
             run=RunIds(
                 workspace="ws",
@@ -133,7 +135,10 @@ def gone():
 def other_interpreter():
     """An interpreter of another version than this one, the oldest that there is."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
+    folders = [
+        *os.environ.get("PATH", "").split(os.pathsep),
+        *map(str, Path.home().glob(".pyenv/versions/*/bin")),
+    ]
     for minor in range(8, 16):
         if f"3.{minor}" != own:
             for folder in folders:

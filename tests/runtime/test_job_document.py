@@ -52,7 +52,9 @@ def test_the_schema_names_every_field(full):
     for part in ("run", "workspace", "source"):
         assert set(SCHEMA["properties"][part]["properties"]) == set(document[part])
     for part, name in (("inputs", "i"), ("outputs", "o")):
-        assert set(SCHEMA["properties"][part]["additionalProperties"]["properties"]) == set(document[part][name])
+        assert set(SCHEMA["properties"][part]["additionalProperties"]["properties"]) == set(
+            document[part][name]
+        )
 
 
 def test_a_job_is_read_as_it_was_written(full):
@@ -74,7 +76,11 @@ WRONG = [
     ("run/attempt", True, r"expected a whole number at \$\.run\.attempt, found True"),
     ("run", {}, r"the field \$\.run\.workspace is missing"),
     ("source", "x", r"expected an object at \$\.source, found 'x'"),
-    ("inputs/i/mode", "moun", r"expected one of 'mount', 'download', 'direct' at \$\.inputs\.i\.mode, found 'moun'"),
+    (
+        "inputs/i/mode",
+        "moun",
+        r"expected one of 'mount', 'download', 'direct' at \$\.inputs\.i\.mode, found 'moun'",
+    ),
     ("inputs/i/locations", {}, r"expected a list at \$\.inputs\.i\.locations"),
     ("inputs/i/locations/1", {"path": "a"}, r"expected 'store' and 'path' at \$\.inputs\.i\.locations\[1\]"),
     ("inputs/i/locations/1/path", "../a", r"\$\.inputs\.i\.locations\[1\]\.path: .* would leave the store"),
@@ -125,7 +131,13 @@ def test_a_job_does_not_show_its_variables(full):
 def test_a_result_is_read_as_it_was_written():
     manifest = Manifest.of([Entry("a", 1, "0" * 64, version="v1")])
     result = JobResult(
-        status="finished", exit_code=0, error=None, started=1.0, finished=2.5, outputs={"o": manifest}, files=("logs/x",)
+        status="finished",
+        exit_code=0,
+        error=None,
+        started=1.0,
+        finished=2.5,
+        outputs={"o": manifest},
+        files=("logs/x",),
     )
     again = JobResult.from_dict(json.loads(json.dumps(result.to_dict())))
     assert again == result

@@ -7,12 +7,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core.errors import DefinitionError, EnvironmentBuildError, MlPipelinesError, SnapshotError, StoreError
+from airflow_ml_pipelines.core.errors import (
+    DefinitionError,
+    EnvironmentBuildError,
+    MlPipelinesError,
+    SnapshotError,
+    StoreError,
+)
 from airflow_ml_pipelines.runtime.job import JobSource
 from airflow_ml_pipelines.runtime.result import JobResult
 
 ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
-ODD = ["", "a b", "it's", 'say "x"', "two\nlines", "żółw 🐢", "--flag", "-", "$HOME", "`id`", "{{ x }}", "a;b", "*", "\\"]
+ODD = [
+    "",
+    "a b",
+    "it's",
+    'say "x"',
+    "two\nlines",
+    "żółw 🐢",
+    "--flag",
+    "-",
+    "$HOME",
+    "`id`",
+    "{{ x }}",
+    "a;b",
+    "*",
+    "\\",
+]
 
 
 def text(*items):
@@ -92,7 +113,9 @@ def test_a_traceback_shows_the_script_alone(bench):
 
 
 def test_only_the_last_lines_of_stderr_are_in_the_error(bench):
-    result = bench.launch(bench.job("import sys\nfor i in range(1000): print(i, file=sys.stderr)\nsys.exit(1)"))
+    result = bench.launch(
+        bench.job("import sys\nfor i in range(1000): print(i, file=sys.stderr)\nsys.exit(1)")
+    )
     assert result.error.endswith("\n998\n999")
     assert "\n900\n" not in result.error
     assert len((bench.attempt / "logs/stderr.txt").read_text().splitlines()) == 1000
@@ -227,7 +250,9 @@ def test_programs_beside_the_interpreter_are_found(bench):
 def test_a_value_of_a_variable_is_written_nowhere(bench):
     bench.run("import os; assert os.environ['TOKEN'] == 'hush-hush'", variables={"TOKEN": "hush-hush"})
     bench.launch(bench.job("raise SystemExit(1)", variables={"TOKEN": "hush-hush"}))
-    written = [path for path in bench.folder.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
+    written = [
+        path for path in bench.folder.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()
+    ]
     assert written == []
 
 

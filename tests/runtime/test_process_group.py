@@ -62,7 +62,8 @@ def test_a_job_that_is_canceled_before_its_script_starts_does_not_start_it(bench
 
 def test_a_cancel_ends_grandchildren_too(bench, gone, quick):
     result = bench.launch(
-        bench.job(GRANDCHILD.format(then="time.sleep(600)")), canceled=lambda: "enough" if bench.lines else None
+        bench.job(GRANDCHILD.format(then="time.sleep(600)")),
+        canceled=lambda: "enough" if bench.lines else None,
     )
     assert result.status == "canceled"
     assert all(gone(int(pid)) for pid in bench.stdout[0].split())
@@ -78,7 +79,9 @@ def test_outputs_of_a_canceled_script_are_not_published(bench):
 
 @pytest.mark.parametrize("own_session", [False, True])
 def test_a_child_that_the_script_leaves_behind_is_ended_and_told_of(bench, gone, quick, own_session):
-    script = f"import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session={own_session}).pid)"
+    script = (
+        f"import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session={own_session}).pid)"
+    )
     result = bench.launch(bench.job(script))  # the child has the pipes open, which does not keep the launcher
     assert result.status == "finished"
     assert gone(int(bench.stdout[0]), 0.5)
@@ -95,11 +98,15 @@ def worker(bench, script, tmp_path):
     file = tmp_path / "job.json"
     file.write_text(json.dumps(bench.job(script).to_dict()))
     command = [sys.executable, "-m", "airflow_ml_pipelines.runtime.launcher", str(file)]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
     return started, started.stdout.readline().split()
 
 
-@pytest.mark.parametrize("then", ["time.sleep(600)", "import re; re.match('(a*)*b', 'a' * 40)"], ids=["sleeps", "computes"])
+@pytest.mark.parametrize(
+    "then", ["time.sleep(600)", "import re; re.match('(a*)*b', 'a' * 40)"], ids=["sleeps", "computes"]
+)
 def test_when_the_worker_is_killed_the_script_and_its_grandchildren_die(bench, tmp_path, gone, then):
     started, pids = worker(bench, GRANDCHILD.format(then=then), tmp_path)
     started.kill()
@@ -121,7 +128,9 @@ def test_a_worker_that_is_told_to_end_cancels_the_script(bench, tmp_path, gone):
 def test_where_the_kernel_does_not_watch_the_pipe_a_thread_does(bench, tmp_path, gone):
     program = tmp_path / "worker.py"
     file = tmp_path / "job.json"
-    script = "import os, threading, time; print(os.getpid(), 'ML_PIPELINES_WATCH' in os.environ); time.sleep(600)"
+    script = (
+        "import os, threading, time; print(os.getpid(), 'ML_PIPELINES_WATCH' in os.environ); time.sleep(600)"
+    )
     file.write_text(json.dumps(bench.job(script).to_dict()))
     program.write_text(
         "import sys\n"
@@ -160,7 +169,9 @@ def test_two_jobs_in_two_threads_do_not_disturb_each_other(bench, tmp_path):
     done = threading.Event()
     results = []
     thread = threading.Thread(
-        target=lambda: results.append(other.launch(other.job(long), canceled=lambda: "stop" if done.is_set() else None))
+        target=lambda: results.append(
+            other.launch(other.job(long), canceled=lambda: "stop" if done.is_set() else None)
+        )
     )
     thread.start()
     assert bench.run("print('short')") == ["short"]

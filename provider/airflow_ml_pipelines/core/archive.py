@@ -98,7 +98,7 @@ def unpack_archive(archive: Path, target: Path, *, limit: int | None = None) -> 
     :raises OSError: where the archive can't be read or a file not written.
     """
     target.mkdir(parents=True, exist_ok=True)
-    if any(os.scandir(target)):
+    if os.listdir(target):
         raise SnapshotError(f"can't unpack {archive.name} into {target}: expected an empty folder")
     try:
         with zipfile.ZipFile(archive) as zipped:

@@ -284,7 +284,9 @@ def _creates(system: Any) -> bool:
     else:
         own, general = kind.pipe_file, AbstractFileSystem.pipe_file
     # adlfs takes it out of the keyword arguments
-    return own is not general and ("mode" in inspect.signature(own).parameters or "create" in own.__code__.co_consts)
+    return own is not general and (
+        "mode" in inspect.signature(own).parameters or "create" in own.__code__.co_consts
+    )
 
 
 def _parent(target: str) -> str:

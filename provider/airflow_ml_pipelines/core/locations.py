@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path
+from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
 from airflow_ml_pipelines.core.wildmatch import MAGIC, translate
 
 __all__ = ["Found", "GlobRules", "find", "glob_base", "glob_matcher", "is_glob", "split_url"]
@@ -79,6 +79,8 @@ def find(store: Store, path: str) -> Found:
     info = store.info(wanted) if wanted else None
     if info is not None:
         return Found(store, wanted, "file", wanted.rpartition("/")[0], [info])
+    if store.url.lower().startswith(_HTTP):  # to list a web server is to follow its links
+        raise DataError(f"there is nothing at {join(store.url, path)}")
     local = store.local_path(wanted)
     if is_glob(wanted) and not (local is not None and local.is_dir()):
         base, matches = glob_base(wanted), glob_matcher(wanted)

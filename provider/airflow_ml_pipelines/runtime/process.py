@@ -306,7 +306,7 @@ class _Stream:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._hand_on(line)
-        while len(self._rest) >= LINE_BYTES:
+        while len(self._rest) > LINE_BYTES:
             piece = _cut(self._rest)
             self._hand_on(self._rest[:piece])
             self._rest = self._rest[piece:]
