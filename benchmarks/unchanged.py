@@ -63,7 +63,7 @@ def dvc(folder: Path) -> list[str] | None:
 
 
 def snakemake(folder: Path) -> list[str] | None:
-    binaries = peer("snakemake-minimal")
+    binaries = peer("snakemake")
     if binaries is None:
         return None
     folder.mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import kind_of
 from dag_factory.pipeline_parameter import PipelineParameter
 from dag_factory.ports import Produced, origin_of
+from dag_factory.source_folders import choose_base, relative_source
 from dag_factory.steps import PipelineStep, PythonScriptStep
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def assemble(
     needs = {step: _needs(step, members, after) for step in members}
     steps = _sort(members, needs)
     ids = _name(steps)
-    base = _choose_base(steps, source_directory, bases)
+    base = choose_base(steps, source_directory, bases)
     specs = tuple(
         _step_spec(
             step,
             ids,
-            source=_relative(step, source_directory, base),
+            source=relative_source(step, source_directory, base),
             after=tuple(sorted(ids[other] for other in needs[step].difference(_producers(step)))),
         )
         for step in steps
@@ -228,64 +228,6 @@ def _name(steps: Iterable[PipelineStep]) -> dict[PipelineStep, str]:
         taken.add(name.lower())
         ids[step] = name
     return ids
-
-
-# --- source directories ------------------------------------------------------------------------------------------
-
-
-def _choose_base(steps: Sequence[PipelineStep], default: str | None, bases: Sequence[Path]) -> Path:
-    """Return the first base under which every script is there; one that holds all folders is better."""
-    scripts = [step for step in steps if isinstance(step, PythonScriptStep)]
-    folders = [Path(_source(step, default)) for step in scripts]
-    candidates = list(bases) or [Path.cwd()]
-    whole = [
-        base
-        for base in candidates
-        if all(
-            (base / folder / step.script_name).is_file()
-            for step, folder in zip(scripts, folders, strict=True)
-        )
-    ]
-    if not whole:
-        _refuse_scripts(scripts, folders, candidates[0])
-    return next(
-        (base for base in whole if all((base / folder).is_relative_to(base) for folder in folders)), whole[0]
-    )
-
-
-def _refuse_scripts(steps: Sequence[PythonScriptStep], folders: Sequence[Path], base: Path) -> None:
-    problems = []
-    for step, folder in zip(steps, folders, strict=True):
-        place = base / folder
-        if (place / step.script_name).is_file():
-            continue
-        if not place.is_dir():
-            problems.append(f"step {step.name!r}: there is no source_directory {place}")
-            continue
-        scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place))
-        close = get_close_matches(step.script_name, scripts, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        known = f" There are: {', '.join(scripts[:20])}." if scripts else ""
-        problems.append(
-            f"step {step.name!r}: there is no script {step.script_name!r} in {place}.{hint}{known}"
-        )
-    raise DefinitionError("\n".join(problems))
-
-
-def _scripts(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.py")
-    yield from folder.glob("*/*.py")
-
-
-def _source(step: PythonScriptStep, default: str | None) -> str:
-    return step.source_directory or default or "."
-
-
-def _relative(step: PipelineStep, default: str | None, base: Path) -> str:
-    folder = Path(_source(step, default)) if isinstance(step, PythonScriptStep) else Path()
-    if folder.is_absolute() and folder.is_relative_to(base):
-        folder = folder.relative_to(base)
-    return folder.as_posix()
 
 
 # --- what runs know ----------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 if TYPE_CHECKING:
     import threading
 
+    from airflow_ml_pipelines.core.runs import RunDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["main"]
+__all__ = ["main", "run_here"]
 
 _INTERRUPTED = 130
 
@@ -67,8 +68,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_ml_pipelines.execution.runner import new_run, run_pipeline
-    from dag_factory.console import Console
+    from airflow_ml_pipelines.execution.runner import new_run
 
     spec, experiment, workspace = _open(options)
     run = new_run(
@@ -78,11 +78,22 @@ def _run(options: argparse.Namespace) -> int:
         regenerate_outputs=options.regenerate_outputs,
         continue_on_step_failure=True if options.continue_on_step_failure else None,
     )
-    console = Console(sys.stdout, {step.id: step.name for step in spec.steps}, quiet=options.quiet)
+    return run_here(workspace, run, quiet=options.quiet, parallel=options.parallel)
+
+
+def run_here(
+    workspace: Workspace, run: RunDocument, *, quiet: bool = False, parallel: int | None = None
+) -> int:
+    """Run a pipeline in this process, say how it goes, and return the exit code.
+
+    :param quiet: whether to leave out what scripts print.
+    """
+    from airflow_ml_pipelines.execution.runner import run_pipeline
+    from dag_factory.console import Console
+
+    console = Console(sys.stdout, {step.id: step.name for step in run.spec.steps}, quiet=quiet)
     with _Interrupt() as interrupt:
-        outcome = run_pipeline(
-            workspace, run, listener=console, cancel=interrupt.event, parallel=options.parallel
-        )
+        outcome = run_pipeline(workspace, run, listener=console, cancel=interrupt.event, parallel=parallel)
         console.end(run, outcome)
         if interrupt.event.is_set():
             return _INTERRUPTED
@@ -92,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.core.plan import make_plan
     from airflow_ml_pipelines.execution.runner import new_run
-    from dag_factory.console import show_plan
+    from dag_factory.console import Progress, show_plan
 
     spec, experiment, workspace = _open(options)
     run = new_run(
@@ -101,7 +112,12 @@ def _plan(options: argparse.Namespace) -> int:
         experiment=options.experiment or experiment,
         regenerate_outputs=options.regenerate_outputs,
     )
-    show_plan(sys.stdout, spec, make_plan(workspace, run, dry=True))
+    progress = Progress(sys.stderr)
+    try:
+        plan = make_plan(workspace, run, dry=True, on_progress=progress)
+    finally:
+        progress.end()
+    show_plan(sys.stdout, spec, plan)
     return 0
 
 

@@ -81,7 +81,7 @@ class _Builder:
         options: dict[str, Any] = {
             "start_date": definition.start_date,
             "end_date": definition.end_date,
-            "max_active_runs": definition.max_active_runs,
+            "max_active_runs": definition.max_active_runs or (1 if _is_continuous(definition) else None),
             "dagrun_timeout": _delta(definition.timeout),
             "doc_md": _doc(definition),
         }
@@ -97,6 +97,8 @@ class _Builder:
             render_template_as_native_obj=False,
             **{name: value for name, value in options.items() if value is not None},
         )
+        # every task would get a copy of the DAG's params, which costs more than all the rest; a run gives them anyway
+        params, dag.params = dag.params, {}
         plan = PlanOperator(
             task_id=PLAN_TASK,
             dag=dag,
@@ -111,6 +113,7 @@ class _Builder:
             first, last[step.id] = self._tasks(dag, step)
             for before in [last[other] for other in step.upstream] or [plan]:
                 before.set_downstream(first)
+        dag.params = params
         return dag
 
     def _tasks(self, dag: DAG, step: StepSpec) -> tuple[Any, Any]:
@@ -240,6 +243,11 @@ def _given(**settings: Any) -> dict[str, Any]:
 
 def _delta(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _is_continuous(definition: PipelineDefinition) -> bool:
+    """Return whether each run starts when the one before has ended, for which Airflow wants to be told the limit."""
+    return definition.schedule is not None and definition.schedule.cron == "@continuous"
 
 
 def _schedule(schedule: ScheduleDefinition | None) -> Any:

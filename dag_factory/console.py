@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import starmap
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.store import Store
     from airflow_ml_pipelines.execution.runner import RunOutcome
 
-__all__ = ["Console", "show_plan", "show_run", "show_runs", "table"]
+__all__ = ["Console", "Progress", "show_plan", "show_run", "show_runs", "table"]
 
 _COLOURS = {
     "failed": 31,
@@ -71,11 +72,32 @@ class Console:
         self._say(f"run {run.run} of {run.pipeline}: {outcome.status} in {took}", status=outcome.status)
 
     def _say(self, *lines: str, status: str = "") -> None:
-        with self._lock:
+        status = status if status in ("failed", "Failed") else ""
+        with self._lock, suppress(BrokenPipeError):  # a run does not end because nobody reads about it
             for line in lines:
-                self._stream.write(
-                    colour(self._stream, line, status if status in ("failed", "Failed") else "") + "\n"
-                )
+                self._stream.write(colour(self._stream, line, status) + "\n")
+            self._stream.flush()
+
+
+class Progress:
+    """Says what takes long, on a terminal, in one line that goes away again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begin = time.monotonic()
+        self._shown = False
+
+    def __call__(self, text: str) -> None:
+        """Say what is being done."""
+        if self._stream.isatty() and time.monotonic() - self._begin > _SLOW:
+            self._stream.write(f"\r\033[K{text[:_WIDEST]}")
+            self._stream.flush()
+            self._shown = True
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            self._stream.write("\r\033[K")
             self._stream.flush()
 
 

@@ -102,7 +102,7 @@ def _schedule(schedule: Any) -> tuple[dict[str, Any], Any]:
 
 def _workspace_file(workspace: Workspace) -> Path | None:
     """Return the file of a workspace, None where Airflow's configuration or environment leads to it anyway."""
-    from airflow.sdk.configuration import conf
+    from airflow.configuration import conf
 
     named = conf.get("ml_pipelines", "workspace", fallback=None) or os.environ.get("ML_PIPELINES_WORKSPACE")
     if named and workspace.file is not None:

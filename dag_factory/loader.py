@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,13 +166,15 @@ def _name_in(file: Path) -> str | None:
 # --- the folder ---------------------------------------------------------------------------------------------------
 
 
-def _walk(folder: Path, ignored: list[tuple[Path, Any]], seen: set[str]) -> Iterator[Path]:
+def _walk(folder: Path, ignored: list[tuple[Path, Callable[[str], bool]]], seen: set[str]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in seen:  # a link to a folder above
         return
     seen.add(real)
-    ignored = [*ignored, *_ignored_in(folder)]
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if any(entry.name == _IGNORE_FILE for entry in entries):
+        ignored = [*ignored, (folder, _read_rules(folder / _IGNORE_FILE))]
+    for entry in entries:
         path = folder / entry.name
         is_folder = entry.is_dir()
         if any(
@@ -186,17 +188,15 @@ def _walk(folder: Path, ignored: list[tuple[Path, Any]], seen: set[str]) -> Iter
             yield path
 
 
-def _ignored_in(folder: Path) -> list[tuple[Path, Any]]:
-    """Return the rules of a folder's ``.airflowignore``, in the syntax that Airflow is configured for."""
-    try:
-        lines = (folder / _IGNORE_FILE).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    from airflow.configuration import conf
+def _read_rules(file: Path) -> Callable[[str], bool]:
+    """Return what tells whether an ``.airflowignore`` names a path, in the syntax that Airflow is configured for."""
+    from airflow.sdk.configuration import conf
 
+    lines = file.read_text(encoding="utf-8").splitlines()
     if conf.get("core", "dag_ignore_file_syntax", fallback="glob") == "regexp":
         patterns = [re.compile(text) for line in lines if (text := re.sub(r"\s*#.*", "", line))]
-        return [(folder, lambda path: any(pattern.search(path) for pattern in patterns))]
+        return lambda path: any(pattern.search(path) for pattern in patterns)
     from pathspec import GitIgnoreSpec
 
-    return [(folder, GitIgnoreSpec.from_lines(lines).match_file)]
+    rules = GitIgnoreSpec.from_lines(lines)
+    return lambda path: bool(rules.match_file(path))

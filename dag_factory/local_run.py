@@ -114,6 +114,7 @@ class LocalRun:
 
 _runs: dict[tuple[str, str, str], LocalRun] = {}
 _lock = threading.Lock()
+_is_registered = False
 
 
 def start_run(workspace: Workspace, spec: PipelineSpec, **options: Any) -> LocalRun:
@@ -126,6 +127,7 @@ def start_run(workspace: Workspace, spec: PipelineSpec, **options: Any) -> Local
 
     local = LocalRun(workspace, new_run(spec, **options))
     with _lock:
+        _register_exit()
         for key in [key for key, run in _runs.items() if run.is_over]:
             if len(_runs) < 100:  # what ended is in its folder as well
                 break
@@ -133,6 +135,34 @@ def start_run(workspace: Workspace, spec: PipelineSpec, **options: Any) -> Local
         _runs[workspace.store.url, local.run.pipeline, local.run.run] = local
     local.thread.start()
     return local
+
+
+def _register_exit() -> None:
+    """Let the process end only after its runs."""
+    global _is_registered  # noqa: PLW0603 - once a process
+    register = getattr(threading, "_register_atexit", None)  # atexit itself is too late to join threads
+    if register is not None and not _is_registered:
+        import concurrent.futures.thread  # noqa: F401 - registers its own, which is to be called after this one
+
+        register(_hand_over)
+        _is_registered = True
+
+
+def _hand_over() -> None:
+    """Let a process of their own finish the runs that this one leaves behind, and wait for it.
+
+    An interpreter that shuts down starts no more threads, so this one can't go on with them. What a script had begun is
+    begun again; what was finished is reused.
+    """
+    from dag_factory.resume import resume_elsewhere
+
+    left = [run for run in list(_runs.values()) if not run.is_over]
+    for run in left:
+        run.cancel.set()
+    for run in left:
+        run.thread.join()
+        if run.outcome is None or run.outcome.status != "Finished":
+            resume_elsewhere(run.workspace, run.run)
 
 
 def find_run(workspace: Workspace, pipeline: str, run: str) -> LocalRun | None:

@@ -108,7 +108,7 @@ class Pipeline:
 
     @property
     def steps(self) -> tuple[PipelineStep, ...]:
-        """The steps, each after those that it needs."""
+        """The steps, each after those that it needs; none where the pipeline was read from a document."""
         return self._assembly.steps if self._assembly else ()
 
     def to_spec(self, name: str | None = None) -> PipelineSpec:

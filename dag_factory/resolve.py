@@ -198,15 +198,16 @@ class _Resolver:
         if not self.check_files:
             return
         folder = self.base / source_directory
+        where = repr(source_directory) if self.definition.source.file else str(folder)
         if not os.path.isdir(folder):
             place: Path = (*path, "source_directory") if entry.source_directory else ("source_directory",)
-            self.problems.append(Problem(place, f"there is no folder {source_directory!r} in {self.base}"))
+            self.problems.append(Problem(place, f"there is no folder {where}"))
         elif not os.path.isfile(folder / script):
             names = [name for name in os.listdir(folder) if name.endswith(".py")]
             hint = did_you_mean(script, names) if names else ""
-            place = (*path, "script")
+            message = f"there is no file {script!r} in the source directory {where}.{hint}"
             self.problems.append(
-                Problem(place, f"there is no file {script!r} in {os.path.normpath(folder)}.{hint}")
+                Problem((*path, "script"), message.removesuffix(".") if not hint else message)
             )
 
     def _step_parameter(self, value: str | float | bool, path: Path) -> ParameterValue | str | float | bool:

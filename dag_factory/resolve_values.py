@@ -111,7 +111,9 @@ def data_value(data: Data | RegisteredDataset) -> dict[str, Any]:
         if location.datastore is not None:
             return {"datastore": location.datastore, "path": location.path}
         return {"url" if "://" in location.path else "path": location.path}
-    document: dict[str, Any] = msgspec.to_builtins(data)
+    document: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(data)
+    )  # lists, as JSON schemas want them
     return document
 
 

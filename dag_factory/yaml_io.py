@@ -65,7 +65,7 @@ class Source:
             head = f"{what}: " if what else ""
             error = DefinitionError("\n".join(f"{head}{problem}" for problem in unique))
         error.problems = unique
-        raise error
+        raise error from None
 
     def _describe(self, problems: Iterable[Problem]) -> str:
         try:

@@ -45,14 +45,20 @@ def document(definition: PipelineDefinition) -> dict[str, Any]:
         elif name == "steps":
             written[name] = {key: _step(item) for key, item in value.items()}
         elif name == "schedule":
-            written[name] = value["cron"] if value.keys() == {"cron"} else _plain(value)
+            written[name] = value["cron"] if value.keys() == {"cron"} else _fields(value)
         elif name == "default_environment":
             written[name] = _environment(value)
         elif name == "environments":
             written[name] = {key: _environment(item) for key, item in value.items()}
         else:
-            written[name] = duration_text(value) if name in _DURATIONS else _plain(value)
+            written |= _fields({name: value})
     return written
+
+
+def _fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: duration_text(value) if name in _DURATIONS else _plain(value) for name, value in fields.items()
+    }
 
 
 def _step(fields: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _step(fields: dict[str, Any]) -> dict[str, Any]:
         elif name == "environment":
             written[name] = _environment(value)
         else:
-            written[name] = duration_text(value) if name in _DURATIONS else _plain(value)
+            written |= _fields({name: value})
     return written
 
 
@@ -107,10 +113,7 @@ def _environment(fields: dict[str, Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            key: duration_text(item) if key == "every" and item else _plain(item)
-            for key, item in value.items()
-        }
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, datetime):

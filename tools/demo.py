@@ -12,9 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -43,50 +45,68 @@ class DemoError(MlPipelinesError):
     """The demonstration went another way than it should."""
 
 
-@dataclass
 class Progress:
     """Says what is going on and since when: on a terminal in one line that changes, else now and then."""
 
-    started: float = field(default_factory=time.monotonic)
-    live: bool = field(default_factory=sys.stdout.isatty)
-    _shown: str = ""
-    _when: float = 0.0
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._live = sys.stdout.isatty()
+        self._lock = threading.Lock()
+        self._busy = ""
+        self._printed = 0.0
+        threading.Thread(target=self._repeat, daemon=True).start()
 
-    def say(self, text: str = "") -> None:
+    def say(self, text: str) -> None:
         """Print a line for good."""
-        self._clear()
-        print(f"[{self._elapsed():5.1f} s] {text}" if text else "", flush=True)
+        with self._lock:
+            self._end_line()
+            self._print(text)
 
     def show(self, text: str) -> None:
-        """Say what is waited for, if that is new or has not been said for a while."""
-        now = self._elapsed()
-        if self.live:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r\033[K{f'[{now:5.1f} s] {text} …'[:width]}", end="", flush=True)
-        elif text != self._shown or now - self._when > QUIET_SECONDS:
-            print(f"[{now:5.1f} s] {text} …", flush=True)
-            self._when = now
-        self._shown = text
+        """Say what is waited for, until something else is said."""
+        with self._lock:
+            if text != self._busy:
+                self._busy = text
+                self._print_busy()
 
     def table(self, rows: list[tuple[str, ...]]) -> None:
         """Print rows below each other; the first one is the heading."""
-        self._clear()
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for number, row in enumerate(rows):
-            print(
-                "   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            )
-            if number == 0:
-                print("   " + "  ".join("─" * width for width in widths))
-        print(flush=True)
+        ruled = [rows[0], tuple("─" * width for width in widths), *rows[1:]]
+        with self._lock:
+            self._end_line()
+            for row in ruled:
+                print(
+                    "   "
+                    + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                )
+            print(flush=True)
+
+    def _repeat(self) -> None:
+        while True:
+            time.sleep(0.1 if self._live else QUIET_SECONDS / 5)
+            with self._lock:
+                if self._busy and (self._live or self._elapsed() - self._printed > QUIET_SECONDS):
+                    self._print_busy()
+
+    def _print_busy(self) -> None:
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{f'[{self._elapsed():5.1f} s] {self._busy} …'[:width]}", end="", flush=True)
+        else:
+            self._print(f"{self._busy} …")
+
+    def _print(self, text: str) -> None:
+        self._printed = self._elapsed()
+        print(f"[{self._printed:5.1f} s] {text}", flush=True)
+
+    def _end_line(self) -> None:
+        if self._live and self._busy:
+            print("\r\033[K", end="")
+        self._busy = ""
 
     def _elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    def _clear(self) -> None:
-        if self.live and self._shown:
-            print("\r\033[K", end="")
-        self._shown = ""
+        return time.monotonic() - self._started
 
 
 @dataclass
@@ -117,7 +137,7 @@ def main() -> int:
     try:
         _demonstrate(options.folder.absolute(), once=options.once, progress=progress)
     except KeyboardInterrupt:
-        progress.say("ended")
+        return 128 + signal.SIGINT
     except (MlPipelinesError, OSError, subprocess.CalledProcessError) as error:
         progress.say(f"the demonstration failed: {error}")
         return 1
@@ -144,7 +164,8 @@ def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
         progress.show(f"waiting for it to find the pipeline {DAG_ID!r} in {_short(EXAMPLES)}")
         airflow.wait_for_dag(DAG_ID)
         place = workspace.datastore().local_path("")
-        progress.say(f"what the steps make goes to {_short(place)}" if place else "")
+        assert place is not None
+        progress.say(f"what the steps make goes to {_short(place)}")
         runs = [_run(airflow, workspace, number, progress) for number in range(len(RUNS))]
         progress.table(
             [
@@ -159,12 +180,14 @@ def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
             progress.say(
                 f"look around at {airflow.url}/dags/{DAG_ID} (it asks for no password); Ctrl-C ends it"
             )
-            while not airflow.missing():
-                time.sleep(1)
+            with suppress(KeyboardInterrupt):
+                while True:
+                    airflow.missing()  # says so if it has ended by itself
+                    time.sleep(1)
     finally:
         progress.show("ending Airflow")
         airflow.stop()
-    progress.say(f"Airflow has ended; {_short(folder)} keeps what was made")
+        progress.say(f"Airflow has ended; {_short(folder)} keeps what was made")
 
 
 def _make_workspace(folder: Path) -> Workspace:

@@ -379,6 +379,24 @@ def test_interrupting_the_wait_cancels_the_run(ws, project, monkeypatch):
     assert run.get_status() == "Canceled"
 
 
+def test_a_script_that_does_not_wait_leaves_a_finished_run(ws, project):
+    project.write("s/s.py", "import time; time.sleep(0.1)")
+    project.write(
+        "go.py",
+        """
+        from dag_factory import Pipeline, PythonScriptStep, Workspace
+        first = PythonScriptStep("s.py", name="first", source_directory="s")
+        second = PythonScriptStep("s.py", name="second", source_directory="s", allow_reuse=False)
+        second.run_after(first)
+        print(Pipeline(Workspace.from_config(), [second]).submit("e").id)
+        """,
+    )
+    done = subprocess.run([sys.executable, "go.py"], capture_output=True, text=True, check=True)
+    run = PipelineRun.get(ws, done.stdout.split()[0])
+    assert [step.get_status() for step in run.get_steps()] == ["Finished", "Finished"]
+    assert "goes on in a process of its own" in done.stdout
+
+
 def test_outputs_on_another_datastore(ws, project, tmp_path):
     Datastore.register(ws, "lake", str(tmp_path / "lake"))
     project.copy_script("s/s.py")

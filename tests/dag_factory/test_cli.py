@@ -271,6 +271,16 @@ def test_ctrl_c_cancels_the_run_and_exits_with_130(shop, ws):
     assert time.monotonic() - began < 20
 
 
+def test_a_run_goes_on_when_nobody_reads_about_it(shop, ws, capfd):
+    shop.write("src/hello.py", "import time\nfor n in range(3000): print('line', n)")
+    command = f"{sys.executable} -m dag_factory.cli run shop.py | head -n 1"
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    assert main(["show"]) == 0
+    found = capfd.readouterr()
+    assert "Finished" in found.out
+    assert "Traceback" not in found.err
+
+
 def test_an_unchanged_run_imports_nothing_heavy(shop):
     code = """
 import sys

@@ -134,6 +134,32 @@ def test_killing_the_task_kills_the_script(tasks, run_task, source, tmp_path, mo
         os.kill(int(pid.read_text()), signal.SIGCONT)
 
 
+def test_a_time_out_of_airflow_kills_the_script(tasks, run_task, source, tmp_path, workspace):
+    class TimedOutError(BaseException):
+        """What Airflow raises in the task."""
+
+    def raise_it(*_):
+        raise TimedOutError
+
+    pid = tmp_path / "pid"
+    (source / "step.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
+    )
+    run_task(tasks["plan"])
+    before = signal.signal(signal.SIGALRM, raise_it)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(TimedOutError):
+            run_task(tasks["prepare.run"])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    if pid.exists():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGCONT)
+    assert RunFolder(workspace.store, "pipeline", "r1").read_step("prepare").status == "canceled"
+
+
 # --- in any other DAG --------------------------------------------------------------------------------------------
 
 
@@ -211,6 +237,24 @@ def test_parameters_and_variables_are_set_for_the_script(workspace, run_task, so
             environment_variables={"WHO": "{{ dag.dag_id }}"},
         )
     assert (_output(run_task(task)) / "o").read_text() == "2written"
+
+
+def test_the_value_of_a_variable_is_kept_nowhere(workspace, run_task, source, caplog):
+    caplog.set_level("DEBUG")
+    with DAG("written", schedule=None):
+        task = PythonScriptOperator(
+            task_id="a",
+            script_name="step.py",
+            source_directory=source,
+            arguments=["--write", OutputPath(output="out")],
+            outputs=["out"],
+            environment_variables={"TOKEN": "{{ 'swor' + 'dfish' }}"},
+        )
+    made = run_task(task)
+    kept = [workspace.store.get(info.path) for info in workspace.store.walk()]
+    assert len(kept) > 5
+    assert not [data for data in kept if b"swordfish" in data]
+    assert "swordfish" not in str(made.value) + caplog.text
 
 
 def test_foreign_data_is_given_by_its_path(workspace, run_task, source, tmp_path):

@@ -44,7 +44,7 @@ def test_arguments_reach_the_script_as_they_are(bench):
     assert json.loads(bench.run(ECHO, arguments=text(*ODD))[0]) == ODD
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=5))
 def test_any_text_without_a_zero_is_an_argument(bench, items):
     assert json.loads(bench.run(ECHO, arguments=text(*items))[0]) == items

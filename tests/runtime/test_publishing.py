@@ -7,6 +7,7 @@ from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
 from airflow_ml_pipelines.core.manifest import Entry
 from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.runtime import publishing
 
 WRITE = """
     import os, sys
@@ -124,6 +125,19 @@ def test_files_that_were_at_the_destination_are_a_part_of_the_output(bench, stor
     assert exactly(manifest) == exactly(expected)
 
 
+def test_an_upload_copies_where_it_can_t_move(bench, write, monkeypatch):
+    def other_file_system(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    real = os.replace
+    monkeypatch.setattr(
+        publishing.os, "replace", lambda a, b: other_file_system() if "outputs" in str(a) else real(a, b)
+    )
+    manifest = write(bench.output("up", mode="upload"), "a.txt", "b/c.txt")
+    assert [e.path for e in manifest] == ["a.txt", "b/c.txt"]
+    assert bench.data.get("up/b/c.txt") == b"new b/c.txt"
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("globs", "names"),
@@ -197,19 +211,26 @@ def test_a_destination_that_can_t_be_written_is_named(bench, write):
 
 
 def test_a_disk_that_takes_no_more_fails_the_step_and_records_nothing(bench, write, monkeypatch):
-    def full(self, source, path):
-        raise OSError(28, "No space left on device", path)
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(LocalStore, "upload", full)
     with pytest.raises(MlPipelinesError, match="output 'made' can't be written to .*No space left on device"):
-        write(bench.output("up", mode="upload"), "a.txt")
+        write(bench.output("up", mode="upload", source="made"), "a.txt")
     assert (bench.result["status"], bench.result["outputs"]) == ("failed", {})
 
 
-def test_what_is_no_file_in_an_output_is_named(bench, write):
-    script = "import os, sys; os.mkfifo(sys.argv[1] + '/pipe')"
-    with pytest.raises(DataError, match="output 'made': .*'pipe'.* no regular file"):
-        write(bench.output("o"), script=script)
+def test_what_is_neither_file_nor_folder_is_no_part_of_an_output(bench, write):
+    script = "import os, sys; os.mkfifo(sys.argv[1] + '/pipe'); open(sys.argv[1] + '/f', 'w')"
+    for mode in ("mount", "upload"):
+        assert [e.path for e in write(bench.output(f"o/{mode}", mode=mode), script=script)] == ["f"]
+
+
+@pytest.mark.parametrize("mode", ["mount", "upload"])
+def test_an_output_that_is_neither_file_nor_folder_is_named(bench, write, mode):
+    script = "import os, sys; os.mkfifo(sys.argv[1])"
+    with pytest.raises(DataError, match="output 'made': .* is neither a file nor a folder"):
+        write(bench.output("o", mode=mode, create=False), script=script)
 
 
 def test_a_file_name_that_is_not_utf8_is_named(bench, write):
@@ -219,9 +240,11 @@ def test_a_file_name_that_is_not_utf8_is_named(bench, write):
             write(bench.output(f"o/{mode}", mode=mode), script=script)
 
 
-def test_a_link_to_a_file_in_an_output_counts_as_the_file(bench, write):
+@pytest.mark.parametrize("mode", ["mount", "upload"])
+def test_a_link_to_a_file_in_an_output_counts_as_the_file(bench, write, mode):
     script = "import os, sys; open('f', 'w').write('x'); os.link('f', sys.argv[1] + '/f')\nos.symlink('f', sys.argv[1] + '/l')"
-    assert [e.path for e in write(bench.output("o"), script=script)] == ["f", "l"]
+    assert [e.path for e in write(bench.output("o", mode=mode), script=script)] == ["f", "l"]
+    assert bench.data.get("o/l") == b"x"
 
 
 def test_large_outputs_have_the_digest_of_their_chunks(bench, write):

@@ -52,12 +52,13 @@ class Airflow(LocalAirflow):
         self.wait_for_run(dag_id, run_id)
         return run_id
 
-    def clear(self, dag_id: str, run_id: str, tasks: Sequence[str]) -> None:
+    def clear(self, dag_id: str, run_id: str, tasks: Sequence[str] = ()) -> None:
+        """Clear tasks, or all that failed."""
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
-            "task_ids": list(tasks),
-            "only_failed": False,
+            **({"task_ids": list(tasks)} if tasks else {}),
+            "only_failed": not tasks,
             "include_downstream": False,
             "reset_dag_runs": True,
         }
@@ -326,6 +327,7 @@ def flows(tmp_path_factory, airflow, workspace_file) -> dict[str, Flow]:
         "lost": {},
         "killed": {},
         "branches": {"branches": True},
+        "repaired": {"branches": True},
         "laptop": {},
     }
     made = {f"flow{number}": {} for number in range(FLOWS)} | more

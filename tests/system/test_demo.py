@@ -25,6 +25,7 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.oldest
 def test_demo_runs_the_example_three_times_and_ends(tmp_path):
     done = subprocess.run(
         [*DEMO, "--once", "--folder", tmp_path], capture_output=True, text=True, timeout=280, check=False

@@ -38,6 +38,7 @@ def test_python_takes_the_results_of_yaml(workspace):
     assert "4 steps: 4 reused" in again
 
 
+@pytest.mark.oldest
 def test_every_dag_file_makes_its_dags(workspace):
     code = (
         "import runpy, sys; from airflow.sdk import DAG\n"

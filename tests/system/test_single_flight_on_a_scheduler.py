@@ -89,3 +89,15 @@ def test_a_step_that_fails_ends_the_run_unless_it_is_to_go_on(flows, goes_on):
     log = flow.airflow.task_log(flow.name, run, "train.run")
     assert "step 'prepare' failed, and continue_on_step_failure is false" in log
     flow.release("train")
+
+
+def test_a_run_that_failed_ends_well_once_its_failed_tasks_are_cleared(flows):
+    flow = flows["repaired"]
+    flow.airflow.wait_for_dag(flow.name)
+    (flow.folder / "break-prepare").touch()
+    run = flow.run()
+    assert run.state == "failed"
+    (flow.folder / "break-prepare").unlink()
+    flow.airflow.clear(flow.name, run.run_id)
+    assert flow.airflow.wait_for_run(flow.name, run.run_id) == "success"
+    assert set(run.states.values()) == {"success"}

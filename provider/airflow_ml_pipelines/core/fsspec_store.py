@@ -110,7 +110,9 @@ class FsspecStore:
                 file.write(data)
         elif "memory" in self._protocols:
             with _MEMORY:  # it looks and then writes, but all who share it are in this process
-                self._system.pipe_file(target, data, mode="create")
+                if self._system.exists(target):
+                    raise FileExistsError(target)
+                self._system.pipe_file(target, data)
         else:
             self._system.pipe_file(target, data, mode="create")
 

@@ -26,6 +26,7 @@ _VERSIONS = (
 _TIMES = (
     "LastModified",
     "last_modified",
+    "Last-Modified",
     "updated",
     "mtime",
     "modified",

@@ -216,7 +216,7 @@ class LocalStore:
             return open(source, "rb")
 
     def upload(self, source: Path, path: str) -> None:
-        with self._writing(path) as (target, aside):
+        with self._writing(path, source) as (target, aside):
             shutil.copyfile(source, aside)
             os.replace(aside, target)
 
@@ -251,8 +251,11 @@ class LocalStore:
             raise StoreError(f"{file} can't be {what}: {error.strerror}") from error
 
     @contextmanager
-    def _writing(self, path: str) -> Iterator[tuple[str, str]]:
-        """Give the file to write and a name beside it for what is not complete; make the folder."""
+    def _writing(self, path: str, source: Path | None = None) -> Iterator[tuple[str, str]]:
+        """Give the file to write and a name beside it for what is not complete; make the folder.
+
+        :param source: what is copied there; that it can't be read is not the store's fault.
+        """
         if not check_path(path):
             raise InvalidPathError(f"{path!r} names no object in {self.url}")
         target = self._file(path)
@@ -264,8 +267,8 @@ class LocalStore:
         except StoreError:
             raise
         except OSError as error:
-            if error.filename is not None and not str(error.filename).startswith(self._prefix):
-                raise  # the file that was to be copied
+            if source is not None and str(error.filename) == str(source):
+                raise
             reason = error.strerror
             if isinstance(error, FileExistsError | NotADirectoryError):
                 reason = "a part of its path is a file"

@@ -88,7 +88,7 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
     :param outputs: names, or ``OutputSpec`` where more is to be said.
     :param environment: what the script needs around it, or the name of a registered environment; None for the
         interpreter of the worker.
-    :param environment_variables: set for the script. Texts are templates.
+    :param environment_variables: set for the script, and kept nowhere. Texts are templates.
     :param compute_target: None for the workspace's default.
     :param allow_reuse: False: always run.
     :param version: a change of it makes the step run.
@@ -241,9 +241,8 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
                 workspace, RunFolder(workspace.store, self.pipeline, ti.run_id), self.step
             )
         assert self._spec is not None
-        step = self._filled_in(workspace, ti.map_index)
         dag = context["dag"]
-        spec = PipelineSpec(name=dag.dag_id, steps=(step,), base_directory=os.path.dirname(dag.fileloc))
+        spec = PipelineSpec(name=dag.dag_id, steps=(self._spec,), base_directory=os.path.dirname(dag.fileloc))
         run = RunDocument(
             pipeline=dag.dag_id,
             run=ti.run_id,
@@ -256,8 +255,11 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
             started=time.time(),
         )
         folder = RunFolder(workspace.store, run.pipeline, run.run)
+        # written as it is defined: templates may be filled in with secrets
         if workspace.store.create(f"{folder.path}/run.json", write_document(run)):
             write_place(folder, dag.dag_id, run.run, {})
+        step = self._filled_in(workspace, ti.map_index)
+        run = msgspec.structs.replace(run, spec=msgspec.structs.replace(spec, steps=(step,)))
         return StepContext(workspace, folder, run, step, prepare_step(workspace, run, step))
 
     def _filled_in(self, workspace: Workspace, map_index: int | None) -> StepSpec:

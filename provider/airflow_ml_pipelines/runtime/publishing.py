@@ -8,9 +8,11 @@ launcher's (or at ``source``), and the files are copied afterwards. Files at the
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,6 +145,8 @@ def _publish(output: PreparedOutput, cache: StatCache, stop: Stop) -> Manifest:
         if not output.item.create or os.path.islink(local):
             raise DataError(f"the script was to write it at {output.local}, and nothing is there")
         os.makedirs(local)  # the script has removed the folder that was made for it
+    if not os.path.isfile(local) and not os.path.isdir(local):
+        raise DataError(f"{local} is neither a file nor a folder")
     if output.mounted:
         return _manifest(output, local, cache)
     _upload(output, stop)
@@ -157,20 +161,14 @@ def _manifest(output: PreparedOutput, local: str, cache: StatCache) -> Manifest:
     """Return what is at a destination on this machine. The versions are from before the files were read."""
     if not os.path.isdir(local):
         info = output.store.info(output.path)
-        if not os.path.isfile(local):
-            raise DataError(f"{local} is neither a file nor a folder")
         (entry,) = scan_file(local, cache=cache).manifest.entries
         return Manifest((replace(entry, version=info.version if info else ""),), single=True)
     versions = {info.path: info.version for info in output.store.walk(output.path)}
     manifest = scan_tree(local, cache=cache).manifest
     _check_names(entry.path for entry in manifest)
     entries = tuple(
-        replace(entry, version=versions.pop(join(output.path, entry.path), "")) for entry in manifest.entries
+        replace(entry, version=versions.get(join(output.path, entry.path), "")) for entry in manifest.entries
     )
-    if versions:
-        raise DataError(
-            f"{_shown(versions)} in it is no regular file: a step's output has files and folders alone"
-        )
     return Manifest(entries)
 
 
@@ -178,8 +176,6 @@ def _files(output: PreparedOutput) -> tuple[Manifest, bool]:
     """Return the files to upload, and whether the output is one file and no folder."""
     if os.path.isfile(output.local):
         return scan_file(output.local, cache=NoStatCache()).manifest, True
-    if not os.path.isdir(output.local):
-        raise DataError(f"{output.local} is neither a file nor a folder")
     rules = _Globs.of(output.item.globs)
     manifest = scan_tree(output.local, rules=rules, cache=NoStatCache()).manifest
     _check_names(entry.path for entry in manifest)
@@ -202,7 +198,20 @@ def _upload(output: PreparedOutput, stop: Stop) -> None:
     pairs = [
         (Path(source, *path.split("/")) if path else Path(source), join(output.path, path)) for path in paths
     ]
-    _each(lambda pair: output.store.upload(*pair), pairs, _THREADS if remote else 1, stop)
+    _each(lambda pair: _bring(output, *pair), pairs, _THREADS if remote else 1, stop)
+
+
+def _bring(output: PreparedOutput, source: Path, path: str) -> None:
+    """Bring a file to its destination: by moving it, where it is the launcher's and on the same file system."""
+    target = output.store.local_path(path)
+    if target is not None and output.item.source is None:
+        found = os.lstat(source)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            with suppress(OSError):
+                os.makedirs(target.parent, exist_ok=True)
+                os.replace(source, target)
+                return
+    output.store.upload(source, path)
 
 
 def _source_paths(output: PreparedOutput) -> Iterable[str]:

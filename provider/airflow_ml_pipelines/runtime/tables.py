@@ -161,7 +161,9 @@ def _convert(pd: Any, column: Any, kind: str) -> Any:
     numbers = pd.to_numeric(column, errors="coerce")
     if kind == "float":
         return numbers.astype("float64")
-    return numbers.where(numbers % 1 == 0).astype("Int64" if numbers.isna().any() else "int64")
+    if numbers.dtype.kind == "f":
+        numbers = numbers.where(numbers % 1 == 0)
+    return numbers.astype("Int64" if numbers.isna().any() else "int64")
 
 
 def _infer_dates(pd: Any, table: Any, types: Mapping[str, str]) -> None:

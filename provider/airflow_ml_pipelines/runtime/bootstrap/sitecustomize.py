@@ -5,8 +5,6 @@ same ``__main__``, tracebacks and exit codes; and Python processes that it start
 distributed training) can import the same. Another ``sitecustomize`` of the environment still takes effect.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
