@@ -190,7 +190,7 @@ def _walk(folder: Path, ignored: list[tuple[Path, Callable[[str], bool]]], seen:
 
 def _read_rules(file: Path) -> Callable[[str], bool]:
     """Return what tells whether an ``.airflowignore`` names a path, in the syntax that Airflow is configured for."""
-    from airflow.sdk.configuration import conf
+    from airflow.configuration import conf
 
     lines = file.read_text(encoding="utf-8").splitlines()
     if conf.get("core", "dag_ignore_file_syntax", fallback="glob") == "regexp":

@@ -140,15 +140,17 @@ def test_a_task_of_a_dag_that_is_gone_finds_none(folder, wanted):
 
 def bag(project):
     """What Airflow's DAG processor makes of the DAG file."""
-    try:
-        from airflow.dag_processing.dagbag import BundleDagBag as Bag
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag as Bag
-
     project.write(
         "load.py", "from dag_factory import load_pipelines  # an Airflow DAG file\nload_pipelines()\n"
     )
-    return Bag(dag_folder=str(project.folder / "load.py"), bundle_path=project.folder, bundle_name="test")
+    options = {"dag_folder": str(project.folder / "load.py"), "bundle_path": project.folder}
+    try:
+        from airflow.dag_processing.dagbag import BundleDagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import BundleDagBag
+
+        return BundleDagBag(**options)
+    return BundleDagBag(**options, bundle_name="test")
 
 
 def process(found):

@@ -248,7 +248,7 @@ def test_the_value_of_a_variable_is_kept_nowhere(workspace, run_task, source, ca
             source_directory=source,
             arguments=["--write", OutputPath(output="out")],
             outputs=["out"],
-            environment_variables={"TOKEN": "{{ 'swor' + 'dfish' }}"},
+            environment_variables={"FISH": "{{ 'swor' + 'dfish' }}"},
         )
     made = run_task(task)
     kept = [workspace.store.get(info.path) for info in workspace.store.walk()]

@@ -1,7 +1,9 @@
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -187,6 +189,23 @@ def test_a_script_may_delete_its_own_folder(bench):
 def test_nothing_is_left_of_the_folder_that_the_script_worked_in(bench):
     bench.run("import os; os.makedirs('a/b'); os.chmod('a/b', 0o500)")
     assert list(bench.work.iterdir()) == []
+
+
+def test_the_folder_of_a_launcher_that_was_killed_is_taken_away_by_the_next_one(bench):
+    old = time.time() - 3600
+    for name, locked in (("ml-pipelines-left", False), ("ml-pipelines-lives", True), ("other", False)):
+        (bench.work / name).mkdir(parents=True)
+        lock = open(bench.work / name / ".launcher", "w")  # noqa: SIM115 - one stays open, and so locked
+        if locked:
+            lives = lock
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        else:
+            lock.close()
+        os.utime(bench.work / name, (old, old))
+    (bench.work / "ml-pipelines-new").mkdir()
+    bench.run("pass")
+    assert sorted(os.listdir(bench.work)) == ["ml-pipelines-lives", "ml-pipelines-new", "other"]
+    lives.close()
 
 
 def test_the_result_says_how_it_ended(bench):

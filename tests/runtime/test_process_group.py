@@ -88,7 +88,8 @@ def test_a_child_that_the_script_leaves_behind_is_ended_and_told_of(bench, gone,
     assert any("left 1 process(es) behind" in line for stream, line in bench.lines if stream == "stderr")
 
 
-def test_a_child_that_ends_a_moment_after_the_script_is_no_leftover(bench):
+def test_a_child_that_ends_a_moment_after_the_script_is_no_leftover(bench, monkeypatch):
+    monkeypatch.setattr(process, "_LINGER_SECONDS", 30)
     bench.run("import subprocess; subprocess.Popen(['sh', '-c', 'sleep 0.1; echo late'])")
     assert bench.lines == [("stdout", "late")]
 

@@ -241,6 +241,14 @@ def test_a_file_name_that_is_not_utf8_is_named(bench, write):
 
 
 @pytest.mark.parametrize("mode", ["mount", "upload"])
+def test_a_link_to_a_folder_in_an_output_takes_nothing_from_that_folder(bench, write, mode):
+    bench.data.put("mine/f", b"mine")
+    script = f"import os, sys; os.symlink({str(bench.folder / 'data/mine')!r}, sys.argv[1] + '/d')"
+    assert [e.path for e in write(bench.output("o", mode=mode), script=script)] == ["d/f"]
+    assert bench.data.get("mine/f") == b"mine"
+
+
+@pytest.mark.parametrize("mode", ["mount", "upload"])
 def test_a_link_to_a_file_in_an_output_counts_as_the_file(bench, write, mode):
     script = "import os, sys; open('f', 'w').write('x'); os.link('f', sys.argv[1] + '/f')\nos.symlink('f', sys.argv[1] + '/l')"
     assert [e.path for e in write(bench.output("o", mode=mode), script=script)] == ["f", "l"]

@@ -329,7 +329,12 @@ def others(step):
         (step.root / folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     plan = {
         "steps": [
-            {"step": "load", "decision": "reuse", "folder": folders["load"]},
+            {
+                "step": "load",
+                "decision": "reuse",
+                "folder": folders["load"],
+                "reused_from": {"id": "pipe.run-0.load.1"},
+            },
             {"step": "prepare", "decision": "run"},
         ]
     }
@@ -362,7 +367,8 @@ def test_the_pipeline_s_children_are_its_steps(others):
 def test_metrics_of_the_pipeline_and_its_steps_come_by_id(others):
     found = others.parent.get_metrics(recursive=True)
     assert found["run-1"] == {"all": "prepare"}
-    assert {"own": "prepare"} in found.values()
+    assert found["pipe.run-1.prepare.2"] == {"own": "prepare"}
+    assert found["pipe.run-0.load.1"] == {"own": "load"}
 
 
 # --- data --------------------------------------------------------------------------------------------------------

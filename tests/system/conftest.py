@@ -306,12 +306,14 @@ def airflow(tmp_path_factory, workspace_file) -> Iterator[Airflow]:
     (dags / "written.py").write_text(WRITTEN)
     (dags / "make.py").write_text("import sys\nopen(sys.argv[2] + '/made.txt', 'w').write(sys.argv[1])\n")
     cache = str(tmp_path_factory.mktemp("cache"))
-    started = Airflow(
-        tmp_path_factory.mktemp("airflow"),
-        dags_folder=dags,
-        settings={"ml_pipelines.workspace": str(workspace_file), "workers.min_heartbeat_interval": "1"},
-        environment={"ML_PIPELINES_CACHE": cache},
-    )
+    home = tmp_path_factory.mktemp("airflow")
+    settings = {
+        "ml_pipelines.workspace": str(workspace_file),
+        "workers.min_heartbeat_interval": "1",
+        # many runs begin at once: on a busy machine SQLite's five seconds are not always enough
+        "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
+    }
+    started = Airflow(home, dags_folder=dags, settings=settings, environment={"ML_PIPELINES_CACHE": cache})
     patch = pytest.MonkeyPatch()
     patch.setenv("ML_PIPELINES_CACHE", cache)
     with patch.context(), started:

@@ -88,7 +88,8 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
     :param outputs: names, or ``OutputSpec`` where more is to be said.
     :param environment: what the script needs around it, or the name of a registered environment; None for the
         interpreter of the worker.
-    :param environment_variables: set for the script, and kept nowhere. Texts are templates.
+    :param environment_variables: set for the script, and kept nowhere. Texts are templates; ``env:NAME`` stands for the
+        value of a variable of the worker, which is how secrets are given.
     :param compute_target: None for the workspace's default.
     :param allow_reuse: False: always run.
     :param version: a change of it makes the step run.

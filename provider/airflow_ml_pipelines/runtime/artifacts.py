@@ -7,7 +7,6 @@ A name is a path under the attempt's folder: ``outputs/…`` or ``logs/user/…`
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
@@ -79,6 +78,8 @@ class Artifacts:
             )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if is_path:
+            import shutil  # which imports every kind of archive
+
             shutil.copyfile(source, target)
             return target
         with open(target, "wb") as file:

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.layout import step_run_id
 from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_tags
 from airflow_ml_pipelines.runtime.places import folder_names, join_place, read_bytes
 
@@ -50,11 +51,13 @@ class Attempt(NamedTuple):
 class ChildRun:
     """The run of another step of the same pipeline's run."""
 
-    def __init__(self, attempt: Attempt, pipeline_run: str) -> None:
+    def __init__(self, attempt: Attempt, pipeline: str, run: str) -> None:
         self._attempt = attempt
         self.name: str = attempt.document["step"]
         self.display_name = self.name
-        self.id = f"{pipeline_run}.{self.name}.{attempt.document.get('attempt', 0)}"
+        origin = attempt.document.get("reused_from") or {}
+        number = attempt.document.get("attempt", 0)
+        self.id: str = origin.get("id") or step_run_id(pipeline, run, self.name, number)
         self.status = _STATUS.get(attempt.document.get("status", ""), "Running")
 
     def __repr__(self) -> str:
@@ -79,7 +82,7 @@ class ChildRun:
 def find_children(context: Context) -> Iterator[ChildRun]:
     """Yield the run of every step of the pipeline's run of which something is known."""
     for attempt in _attempts(context):
-        yield ChildRun(attempt, context.run["run"])
+        yield ChildRun(attempt, context.run["pipeline"], context.run["run"])
 
 
 def read_attempts(context: Context) -> list[Attempt]:
@@ -95,11 +98,7 @@ def _attempts(context: Context) -> Iterator[Attempt]:
     documents: dict[str, dict[str, Any]] = {}
     for plan in _read(join_place(folder, "plan.json")).get("steps") or []:
         if plan.get("decision") == "reuse":
-            documents[plan["step"]] = {
-                "step": plan["step"],
-                "status": "reused",
-                "folder": plan.get("folder") or "",
-            }
+            documents[plan["step"]] = {**plan, "status": "reused"}
     for name in folder_names(join_place(folder, "steps")):
         if name.endswith(".json"):
             document = _read(join_place(folder, f"steps/{name}"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DocumentError
@@ -76,6 +75,8 @@ def read_context(environment: Mapping[str, str]) -> Context | None:
 
 def offline_context() -> Context:
     """Return a context for a script that nobody orchestrates."""
+    import uuid
+
     directory = os.getcwd()
     root = _workspace_root(directory)
     datastores = {

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +35,7 @@ from airflow_ml_pipelines.runtime.staging import StagedInput, stage_inputs
 from airflow_ml_pipelines.runtime.stop import Stop, StoppedError
 from airflow_ml_pipelines.runtime.stores import Stores
 from airflow_ml_pipelines.runtime.variables import script_variables
+from airflow_ml_pipelines.runtime.work import work_folder
 
 __all__ = ["JobResult", "launch", "main"]
 
@@ -62,20 +61,10 @@ def launch(
     :raises DataError: where an input is missing, or an output is missing or can't be brought to its destination.
     :raises MlPipelinesError: where a store, the snapshot or the interpreter can't be used.
     """
-    with suppress(FileExistsError):
-        if work_directory is not None:
-            work_directory.mkdir(parents=True, exist_ok=True)
-    try:
-        # the real path, which is also what the script gets as its current directory
-        folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="ml-pipelines-", dir=work_directory)))
-    except OSError as error:
-        raise StoreError(f"there is no place for the script to work in: {error}") from error
-    try:
+    with work_folder(work_directory) as folder:
         return _Launch(
             job, Stores(job, open_store), folder, on_line, Stop(canceled), cache or NoStatCache()
         ).run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -77,7 +77,12 @@ def folder_names(place: str) -> list[str]:
     try:
         if not is_remote(place):
             return sorted(os.listdir(local_path(place)))
-        found = _remote(place, lambda system, path: system.ls(path, detail=False, refresh=True))
+
+        def names(system: Any, path: str) -> list[str]:
+            system.invalidate_cache()
+            return list(system.ls(path, detail=False))
+
+        found = _remote(place, names)
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name.rstrip("/").rpartition("/")[2] for name in found)

@@ -206,7 +206,10 @@ def _bring(output: PreparedOutput, source: Path, path: str) -> None:
     target = output.store.local_path(path)
     if target is not None and output.item.source is None:
         found = os.lstat(source)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        is_ours = os.path.realpath(source) == os.fspath(
+            source
+        )  # a folder may be a link to what is the user's
+        if is_ours and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
             with suppress(OSError):
                 os.makedirs(target.parent, exist_ok=True)
                 os.replace(source, target)

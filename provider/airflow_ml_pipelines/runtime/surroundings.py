@@ -169,26 +169,25 @@ class Datastore:
 
     def download(self, target_path: str, prefix: str = "", overwrite: bool = False, **_: Any) -> int:
         """Copy the files below a folder of the datastore to a local folder, with that folder's path; return how many."""
+        top = join_place(self.url, prefix)
+        files = list_part({"place": top, "kind": "auto"})
         count = 0
-        for file in list_part({"place": join_place(self.url, prefix), "kind": "auto"}):
-            target = (
-                os.path.join(target_path, prefix, file.path)
-                if file.path not in prefix
-                else os.path.join(target_path, prefix)
-            )
-            if os.path.exists(target) and not overwrite:
-                continue
-            os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-            copy_from(file.place, target)
-            count += 1
+        for file in files:
+            name = prefix if file.place == top else os.path.join(prefix, file.path)
+            target = os.path.join(target_path, name)
+            if overwrite or not os.path.exists(target):
+                os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+                copy_from(file.place, target)
+                count += 1
         return count
 
     def _copy(self, pairs: list[tuple[str, str]], *, overwrite: bool) -> None:
         if not overwrite:
+            folders = {path.rpartition("/")[0] for _, path in pairs}
+            there = {folder: set(folder_names(join_place(self.url, folder))) for folder in folders}
             for _, path in pairs:
-                place = join_place(self.url, path)
-                folder, _, name = place.rpartition("/")
-                if name in folder_names(folder):
+                folder, _, name = path.rpartition("/")
+                if name in there[folder]:
                     raise DataError(
                         f"{path} is on datastore {self.name!r} already: use overwrite=True to replace it"
                     )
