@@ -37,7 +37,7 @@ format: $(VENV)/.ready ## put the code in order
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.ready ## measure, and compare with others (some minutes)
+bench: $(VENV)/.ready ## measure against peers, into benchmarks/results.json (ARGS="snapshot": only that)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made

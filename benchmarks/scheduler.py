@@ -16,7 +16,7 @@ from airflow_ml_pipelines.testing import LocalAirflow
 
 STEPS = 100
 SIZES = (1, 100, 1000)
-ROUNDS = 3
+ROUNDS = 2
 
 PEERS = """
 from airflow.sdk import DAG, BaseOperator

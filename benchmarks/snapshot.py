@@ -70,7 +70,7 @@ def measure() -> list[Result]:
     results = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         for files, size in TREES:
-            results += measure_tree(Path(name), files, size)
+            results += measure_tree(Path(name, str(files)), files, size)
         large = Path(name, "large")
         with open(large, "wb") as file:
             file.writelines(os.urandom(1 << 20) for _ in range(LARGE >> 20))
@@ -80,7 +80,7 @@ def measure() -> list[Result]:
 
 
 def measure_tree(folder: Path, files: int, size: int) -> list[Result]:
-    root = folder / f"tree{files}"
+    root = folder / "data"
     make_tree(root, files, size)
     time.sleep(RACY_NS / 1e9 + 0.5)  # what has just been written is not trusted
     what, cache, fresh = f"{files:,} files of {size >> 10} KiB", StatCache(folder / "cache"), count()
@@ -113,7 +113,7 @@ def measure_dvc(root: Path, what: str) -> list[Result]:
         return []
     dvc, folder = str(binaries / "dvc"), root.parent
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    run([dvc, "init", "--no-scm", "-q", "-f"], cwd=folder, env=environment)
+    run([dvc, "init", "--no-scm", "-q"], cwd=folder, env=environment)
     run([dvc, "add", "-q", root.name], cwd=folder, env=environment)
     time.sleep(RACY_NS / 1e9 + 0.5)  # it writes the files anew
 

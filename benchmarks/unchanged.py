@@ -99,6 +99,7 @@ def measure() -> list[Result]:
             mine, theirs = pair(
                 lambda: run(command, cwd=top / "ours", env=environment),
                 lambda other=other, folder=folder: run(other, cwd=folder, env=environment),
+                rounds=3,
             )
             title = f"ml-pipelines run, {STEPS} unchanged steps"
             results.append(Result(title, mine, peer_name, theirs, goals[peer_name]))

@@ -25,36 +25,42 @@ _NEST = {"": {"steps": "steps"}, "step": {"arguments": "arguments"}}
 
 
 def compose(text: str) -> Any:
-    loader = loader_class()(text)
+    loader = _loader_class()(text)
     try:
         return loader.get_single_node()
     finally:
         loader.dispose()
 
 
+FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+"""A number of YAML 1.2 that is no whole number."""
+
+_PLAIN = re.compile(
+    r"(?P<null>~|null|Null|NULL|)|(?P<bool>true|True|TRUE|false|False|FALSE)|(?P<merge><<)|"
+    rf"(?P<int>[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)|(?P<float>{FLOAT.pattern})"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _plain_tag(text: str) -> str:
+    """Return the tag of a value without quotes, by the rules of YAML 1.2."""
+    found = _PLAIN.fullmatch(text)
+    return f"{_PREFIX}{found.lastgroup}" if found else _TEXT
+
+
 @functools.cache
-def loader_class() -> Any:
-    """Return a loader that knows the plain values of YAML 1.2."""
+def _loader_class() -> Any:
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        (_NULL, re.compile(r"~|null|Null|NULL|")): ("~", "n", "N", ""),
-        (_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE")): tuple("tTfF"),
-        (_INT, re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")): tuple("-+0123456789"),
-        (_FLOAT, FLOAT): tuple("-+.0123456789"),
-        (MERGE, re.compile("<<")): ("<",),
-    }
-    table: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    for (tag, pattern), starts in resolvers.items():
-        whole = re.compile(rf"(?:{pattern.pattern})\Z")
-        for start in starts:
-            table.setdefault(start, []).append((tag, whole))
-    return type("PipelineLoader", (base,), {"yaml_implicit_resolvers": table})
+    collections = {yaml.SequenceNode: f"{_PREFIX}seq", yaml.MappingNode: f"{_PREFIX}map"}
 
+    def resolve(_self: Any, kind: Any, value: str, implicit: tuple[bool, bool]) -> str:
+        if kind is yaml.ScalarNode:
+            return _plain_tag(value) if implicit[0] else _TEXT
+        return collections[kind]
 
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-"""A number of YAML 1.2 that is no whole number."""
+    return type("PipelineLoader", (base,), {"resolve": resolve})
 
 
 class Builder:

@@ -46,7 +46,7 @@ def main() -> None:
         images = write_digits(Path(folder, "train-images"))
         rows = write_iris(Path(folder, "train-dataset/iris.csv"))
         datastore.upload(folder, overwrite=True, show_progress=False)
-    print(f"{images} images and {rows} rows are in {datastore.url}")
+    print(f"{images} images and {rows} rows are in datastore {datastore.name!r}")
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
     progress.say(f"making a fresh workspace in {_short(folder)}")
-    workspace = _make_workspace(folder)
+    workspace = _make_workspace(folder, progress)
     airflow = LocalAirflow(
         folder / "airflow",
         dags_folder=EXAMPLES,
@@ -190,13 +190,14 @@ def _demonstrate(folder: Path, *, once: bool, progress: Progress) -> None:
         progress.say(f"Airflow has ended; {_short(folder)} keeps what was made")
 
 
-def _make_workspace(folder: Path) -> Workspace:
+def _make_workspace(folder: Path, progress: Progress) -> Workspace:
     for name in ("airflow", "workspace"):
         shutil.rmtree(folder / name, ignore_errors=True)
     place = folder / "workspace"
     place.mkdir(parents=True)
     shutil.copy(EXAMPLES / "workspace.yaml", place)
-    subprocess.run([sys.executable, str(EXAMPLES / "make_data.py"), "--workspace", str(place)], check=True)
+    make_data = [sys.executable, str(EXAMPLES / "make_data.py"), "--workspace", str(place)]
+    progress.say(subprocess.run(make_data, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
     return load_workspace(place)
 
 

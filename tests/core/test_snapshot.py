@@ -100,7 +100,19 @@ class TestDigest:
 
     @pytest.mark.parametrize(
         "name",
-        [".git/HEAD", "__pycache__/x.pyc", "x.pyc", ".venv/x", "env/pyvenv.cfg", "train.py~", ".train.py.swp", ".gitignore", ".ml-pipelines/runs/x", "notes.log", "out/model.pkl"],
+        [
+            ".git/HEAD",
+            "__pycache__/x.pyc",
+            "x.pyc",
+            ".venv/x",
+            "env/pyvenv.cfg",
+            "train.py~",
+            ".train.py.swp",
+            ".gitignore",
+            ".ml-pipelines/runs/x",
+            "notes.log",
+            "out/model.pkl",
+        ],
     )
     def test_the_digest_does_not_vary_on_what_is_ignored(self, name, source):
         (source / ".amlignore").write_text("*.log\nout/\n")

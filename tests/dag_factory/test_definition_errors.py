@@ -1084,7 +1084,8 @@ def test_problems_are_there_for_programs_too():
 def test_definitions_that_come_from_no_file_have_errors_without_positions(project):
     definition = PipelineDefinition.from_document({"name": "p", "steps": {"a": {"script": "a.py"}}})
     with pytest.raises(
-        DefinitionError, match=r"^pipeline 'p': steps\.a\.script: there is no file 'a\.py' in the source directory /"
+        DefinitionError,
+        match=r"^pipeline 'p': steps\.a\.script: there is no file 'a\.py' in the source directory /",
     ):
         definition.to_spec()
 

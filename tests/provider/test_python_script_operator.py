@@ -257,6 +257,22 @@ def test_the_value_of_a_variable_is_kept_nowhere(workspace, run_task, source, ca
     assert "swordfish" not in str(made.value) + caplog.text
 
 
+def test_a_mapped_task_has_a_step_for_each_index(workspace, run_task, source):
+    with DAG("written", schedule=None):
+        mapped = PythonScriptOperator.partial(
+            task_id="map",
+            script_name="step.py",
+            source_directory=source,
+            outputs=["out"],
+            arguments=["--write", OutputPath(output="out"), "--alpha", "{{ ti.map_index }}"],
+        ).expand(version=["a", "b"])
+    for index in range(2):
+        done = run_task(mapped.unmap({"version": "ab"[index]}), map_index=index)
+        assert (_output(done) / "out.txt").read_text() == str(index)
+    folder = RunFolder(workspace.store, "written", "r1")
+    assert [folder.read_step(f"map-{index}").status for index in range(2)] == ["finished", "finished"]
+
+
 def test_foreign_data_is_given_by_its_path(workspace, run_task, source, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.txt").write_text("rows")

@@ -16,7 +16,7 @@ IN_THE_SCRIPT = [
         RUNTIME / f"{name}.py"
         for name in (
             "__init__", "__main__", "artifacts", "children", "context", "datasets", "globs", "journal", "metrics",
-            "places", "run", "surroundings", "tables",
+            "places", "run", "surroundings", "tables", "values",
         )
     ),
     *(RUNTIME / "standin").rglob("*.py"),

@@ -310,13 +310,10 @@ def airflow(tmp_path_factory, workspace_file) -> Iterator[Airflow]:
     settings = {
         "ml_pipelines.workspace": str(workspace_file),
         "workers.min_heartbeat_interval": "1",
-        # many runs begin at once: on a busy machine SQLite's five seconds are not always enough
-        "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
     }
     started = Airflow(home, dags_folder=dags, settings=settings, environment={"ML_PIPELINES_CACHE": cache})
-    patch = pytest.MonkeyPatch()
-    patch.setenv("ML_PIPELINES_CACHE", cache)
-    with patch.context(), started:
+    with pytest.MonkeyPatch.context() as patch, started:
+        patch.setenv("ML_PIPELINES_CACHE", cache)
         yield started
 
 

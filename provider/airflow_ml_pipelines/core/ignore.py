@@ -2,8 +2,8 @@
 
 Git's patterns, from one file in the root of the directory: ``.amlignore``, which replaces ``.gitignore`` wholly even
 where it is empty. Ignore files in sub-folders mean nothing. A step's own patterns come after the file's. What tools
-leave behind (:data:`NAMES`, :data:`ENDINGS`, virtual environments) never belongs to a snapshot, whatever the patterns
-say.
+leave behind (:data:`NAMES`, :data:`ENDINGS`, names that begin with ``.~``, virtual environments) never belongs to a
+snapshot, whatever the patterns say.
 
 The ignore files in the root do not belong to it either: no script reads them, and what they change of the snapshot shows
 in the files that are left out. So a comment in one makes no step run again.

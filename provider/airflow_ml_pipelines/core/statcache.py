@@ -51,8 +51,8 @@ class Table:
     files: int
     size: int
     _folders: bytes
-    _paths: bytes
-    _rows: bytes
+    _paths: bytes | memoryview
+    _rows: bytes | memoryview
     _checksum: bytes
 
     @classmethod
@@ -89,7 +89,8 @@ class Table:
         rows = paths + lengths[1]
         if len(data) != rows + lengths[2] or _checksum(data[:head]) != data[head:paths]:
             return None
-        return cls(fold, digest.hex(), files, size, data[start:head], data[paths:rows], data[rows:], checksum)
+        view = memoryview(data)  # what is not asked for is not copied
+        return cls(fold, digest.hex(), files, size, data[start:head], view[paths:rows], view[rows:], checksum)
 
     def encode(self) -> bytes:
         """Return the table as it is kept."""
@@ -108,7 +109,8 @@ class Table:
         """Return the row of each file by its path; nothing where they were damaged."""
         if _checksum(self._paths, self._rows) != self._checksum:
             return {}
-        rows = [self._rows[start : start + _ROW] for start in range(0, len(self._rows), _ROW)]
+        packed = bytes(self._rows)
+        rows = [packed[start : start + _ROW] for start in range(0, len(packed), _ROW)]
         return dict(zip(_split(self._paths), rows, strict=True))
 
 
@@ -116,11 +118,11 @@ def _join(texts: Sequence[str]) -> bytes:
     return "\0".join(texts).encode("utf-8", "surrogateescape")
 
 
-def _split(data: bytes) -> list[str]:
-    return data.decode("utf-8", "surrogateescape").split("\0") if data else []
+def _split(data: bytes | memoryview) -> list[str]:
+    return bytes(data).decode("utf-8", "surrogateescape").split("\0") if data else []
 
 
-def _checksum(*parts: bytes) -> bytes:
+def _checksum(*parts: bytes | memoryview) -> bytes:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

@@ -127,13 +127,12 @@ class _Scan:
         """
         prefix = os.path.join(self.root, "")
         takes = self.rules.takes
-        paths = listing.paths()
+        paths: list[str] = []
         rows: list[
             bytes
         ] = []  # columns, since the garbage collector looks at every tuple of a list of tuples
         unsettled: set[str] = set()
-        unpacked = STAT.iter_unpack(b"".join(listing.stats))
-        for path, stat, (size, modified, changed, _, _) in zip(paths, listing.stats, unpacked, strict=True):
+        for path, stat, (size, modified, changed, _, _) in listing.files():
             row = known.get(path)
             if row is None or not row.startswith(stat):
                 digest, read = _IGNORED, size
@@ -142,6 +141,7 @@ class _Scan:
                 if modified >= racy or changed >= racy or read != size:
                     unsettled.add(path)
                 row = stat + digest if read == size else read.to_bytes(8, "little") + stat[8:] + digest
+            paths.append(path)
             rows.append(row)
         tree = self._tree(paths, rows)
         settled = [path not in unsettled for path in paths]

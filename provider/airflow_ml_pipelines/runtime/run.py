@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
 from airflow_ml_pipelines.runtime.context import Context, offline_context, read_context
 from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_properties, read_tags
+from airflow_ml_pipelines.runtime.values import cell, check_name, plain_value, scalar, scalar_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,22 +167,22 @@ class Run:
 
         :raises TypeError: for anything else.
         """
-        self._metric(name, "scalar", _scalar(value, "log", name), description, step)
+        self._metric(name, "scalar", scalar(value, "log", name), description, step)
 
     def log_list(self, name: str, value: Sequence[Any], description: str = "") -> None:
         """Log a list of numbers or texts. :raises TypeError: for anything else."""
-        self._metric(name, "list", _scalars(value, "log_list", name), description)
+        self._metric(name, "list", scalar_list(value, "log_list", name), description)
 
     def log_row(self, name: str, description: str | None = None, **kwargs: Any) -> None:
         """Log a row of a table. :raises TypeError: for a cell that is no number and no text."""
-        row = {column: _cell(value, "log_row", name) for column, value in kwargs.items()}
+        row = {column: cell(value, "log_row", name) for column, value in kwargs.items()}
         self._metric(name, "row", row, description)
 
     def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
         """Log a table: a dict of columns. :raises TypeError: for a cell that is no number and no text."""
         if not hasattr(value, "items"):
             raise TypeError(f"log_table({name!r}, …) takes a dict of columns, found {type(value).__name__}")
-        table = {str(column): _cell(cells, "log_table", name) for column, cells in value.items()}
+        table = {str(column): cell(cells, "log_table", name) for column, cells in value.items()}
         self._metric(name, "table", table, description)
 
     def log_image(self, name: str, path: str | None = None, plot: Any = None, description: str = "") -> None:
@@ -248,7 +249,7 @@ class Run:
     def _metric(
         self, name: str, form: str, value: Any, description: str | None, step: int | None = None
     ) -> None:
-        event = {"name": _name(name), "form": form, "value": value}
+        event = {"name": check_name(name), "form": form, "value": value}
         if description:
             event["description"] = description
         if step is not None:
@@ -261,7 +262,7 @@ class Run:
             raise ValueError(
                 f"log_{kind}({name!r}, …) takes a dict with 'schema_type', 'schema_version' and 'data', found {value!r:.80}"
             )
-        self._metric(name, kind, json.loads(json.dumps(document, default=_plain)), description)
+        self._metric(name, kind, json.loads(json.dumps(document, default=plain_value)), description)
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -323,7 +324,7 @@ class Run:
 
     def tag(self, key: str, value: Any = None) -> None:
         """Set a tag."""
-        self._add("tag", name=_name(key), value="" if value is None else str(value))
+        self._add("tag", name=check_name(key), value="" if value is None else str(value))
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags."""
@@ -344,7 +345,7 @@ class Run:
                 )
         for key, value in properties.items():
             if key not in known:
-                self._add("property", name=_name(key), value=str(value))
+                self._add("property", name=check_name(key), value=str(value))
 
     def get_properties(self) -> dict[str, str]:
         """Return the run's properties; what git knew of the source is among them."""
@@ -405,58 +406,3 @@ class OfflineRun(Run):
         }
         hint = f" No orchestrator runs this script: set the environment variable {prefix}<name> to a path."
         return Inputs(found, "input", hint)
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"a metric, tag or property needs a name, found {name!r}")
-    return name
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of numpy and the like as Python's own."""
-    if isinstance(value, (str, bool, int, float)) or value is None:
-        return value
-    for convert in ("item", "tolist"):
-        if hasattr(value, convert):
-            with contextlib.suppress(ValueError, TypeError, RuntimeError):
-                return getattr(value, convert)()
-    import numbers
-
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Number) and not isinstance(value, numbers.Complex):
-        return float(value)  # type: ignore[arg-type]  # decimal.Decimal
-    if isinstance(value, numbers.Real):
-        return float(value)
-    raise TypeError(f"{value!r} is no number and no text")
-
-
-def _scalar(value: Any, method: str, name: str) -> Any:
-    with contextlib.suppress(TypeError):
-        plain = _plain(value)
-        if isinstance(plain, bool):
-            return plain
-        if isinstance(plain, str):
-            return str.__str__(plain)  # of an enum's member the value, not the member's name
-        for kind in (int, float):
-            if isinstance(plain, kind):
-                return kind(plain)
-    instead = ": use log_list" if isinstance(value, (list, tuple)) else ""
-    raise TypeError(f"{method}({name!r}, …) takes a number or text, found {type(value).__name__}{instead}")
-
-
-def _scalars(value: Any, method: str, name: str) -> list[Any]:
-    items = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
-        raise TypeError(f"{method}({name!r}, …) takes a list, found {type(value).__name__}")
-    return [None if item is None else _scalar(item, method, name) for item in items]
-
-
-def _cell(value: Any, method: str, name: str) -> Any:
-    is_list = (
-        not isinstance(value, (str, bytes)) and hasattr(value, "__iter__") and getattr(value, "ndim", 1) != 0
-    )
-    if value is None:
-        return None
-    return _scalars(value, method, name) if is_list else _scalar(value, method, name)

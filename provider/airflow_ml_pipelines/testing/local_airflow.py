@@ -86,6 +86,8 @@ class LocalAirflow(AirflowApi):
             "core.parallelism": "4",
             "core.simple_auth_manager_all_admins": "True",
             "core.execution_api_server_url": f"{self.url}/execution/",
+            # on a busy machine SQLite's five seconds are not always enough for runs that begin at once
+            "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
             "api.host": "localhost",
             "api.port": str(self.port),
             "api.base_url": self.url,
