@@ -210,7 +210,9 @@ class TestRemembering:
         def pack(size, _mtime, _ctime, inode, mode):
             return real.pack(size, frozen, frozen, inode, mode)
 
-        monkeypatch.setattr(walk, "STAT", SimpleNamespace(pack=pack))
+        monkeypatch.setattr(
+            walk, "STAT", SimpleNamespace(pack=pack, size=real.size, iter_unpack=real.iter_unpack)
+        )
         for turn in range(4):
             (root / "a.txt").write_bytes(b"%03d" % turn)
             check(root, cache)

@@ -221,7 +221,7 @@ def _source_paths(output: PreparedOutput) -> Iterable[str]:
     from airflow_ml_pipelines.core.walk import list_tree
 
     rules = _Globs.of(output.item.globs)
-    return (path for path, _ in list_tree(output.local).files() if rules.takes(path))
+    return (path for path in list_tree(output.local).paths() if rules.takes(path))
 
 
 def _existing(output: PreparedOutput) -> dict[str, ObjectInfo]:
