@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 
+# tests are the same whatever Airflow or workspace the surroundings have
+export AIRFLOW_HOME := $(CURDIR)/.airflow
+unexport ML_PIPELINES_WORKSPACE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-system test-oldest lint format bench clean
 
@@ -41,7 +45,7 @@ bench: $(VENV)/.ready ## measure against peers, into benchmarks/results.json (AR
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(OLDEST) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) .airflow .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml

@@ -138,6 +138,8 @@ def _tabular(pipeline: PipelineSpec, source: StepOutput) -> TabularFormat | None
 
 def _fingerprint(workspace: Workspace, step: StepSpec, item: InputSpec, data: Data) -> Fingerprint:
     try:
-        return fingerprint_data(data, workspace.datastore, item.fingerprint, workspace.stat_cache)
+        return fingerprint_data(
+            data, workspace.datastore, item.fingerprint, workspace.stat_cache, open_url=workspace.open_url
+        )
     except (DataError, StoreError) as error:
         raise DataError(f"input {item.name!r} of step {step.name!r}: {error}") from None
