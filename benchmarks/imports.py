@@ -109,7 +109,7 @@ def load(python: Path, folder: Path, count: int, what: dict[str, str], home: Pat
         float(run([str(python), "-c", code, str(folder), str(count)], env=environment).stdout.split()[-1])
         for _ in range(3 if count <= 100 else 1)
     ]
-    return sorted(times)[1]
+    return sorted(times)[len(times) // 2]
 
 
 def measure() -> list[Result]:

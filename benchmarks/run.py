@@ -1,4 +1,4 @@
-"""Runs every benchmark and writes ``results.json`` beside this file: ratios to the peers measured in the same run."""
+"""Runs every benchmark, or those that are named, and writes ``results.json`` beside this file: ratios to the peers measured in the same run."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def main(wanted: list[str]) -> int:
         found[name] = [result.to_dict() for result in results]
     seconds = round(time.monotonic() - start)
     print(f"took {seconds} s")
-    if not wanted:
-        document = {
-            "python": platform.python_version(),
-            "processors": os.cpu_count(),
-            "versions": {package: version(package) for package in PACKAGES},
-            "seconds": seconds,
-            "results": found,
-        }
-        (HERE / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    path = HERE / "results.json"
+    known = json.loads(path.read_text())["results"] if path.exists() else {}
+    document = {
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "results": {**known, **found},
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
 

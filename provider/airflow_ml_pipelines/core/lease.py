@@ -9,8 +9,10 @@ twice: the highest object stays when the lease ends, only lower ones are removed
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -25,7 +27,7 @@ from airflow_ml_pipelines.core.store import ObjectInfo, Store
 __all__ = ["SCHEMA", "Lease", "LeaseDocument", "acquire_lease", "find_holder"]
 
 SCHEMA = 1
-_TRIES = 20
+_TRIES = 200
 
 
 class LeaseDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +109,7 @@ def acquire_lease(store: Store, key: str, owner: str, seconds: float) -> Lease |
                 return lease
         number += 1
         if not store.create(_path(key, number), write_document(document)):
+            time.sleep(random.random() / 50)  # noqa: S311 - many at once need not look again at the same moment
             continue
         numbers = _numbers(store, key)
         if max(numbers) != number:  # numbered from a listing that others had gone beyond
