@@ -11,10 +11,10 @@ from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, Works
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.records import Record
 from airflow_ml_pipelines.core.runs import OutputDocument
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, join
+from airflow_ml_pipelines.core.store import ObjectInfo, Store
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["output_path", "read_manifest", "verify_output", "verify_record"]
+__all__ = ["read_manifest", "verify_output", "verify_record"]
 
 _SHOWN = 3
 
@@ -92,8 +92,3 @@ def _same_content(store: Store, info: ObjectInfo, entry: Entry) -> bool:
             return digest_file(copy)[0] == entry.digest
     except (NotFoundError, FileNotFoundError):
         return False
-
-
-def output_path(output: OutputDocument, file: str) -> str:
-    """Return the path of a file of an output on its datastore."""
-    return output.path if output.single else join(output.path, file)
