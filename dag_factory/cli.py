@@ -68,7 +68,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_ml_pipelines.execution.runner import new_run
+    from airflow_ml_pipelines.core.new_run import new_run
 
     spec, experiment, workspace = _open(options)
     run = new_run(
@@ -101,8 +101,8 @@ def run_here(
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from airflow_ml_pipelines.core.new_run import new_run
     from airflow_ml_pipelines.core.plan import make_plan
-    from airflow_ml_pipelines.execution.runner import new_run
     from dag_factory.console import Progress, show_plan
 
     spec, experiment, workspace = _open(options)

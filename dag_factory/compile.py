@@ -37,6 +37,7 @@ def build_dag(
     workspace: str | os.PathLike[str] | None = None,
     dag_id: str | None = None,
     schedule: Any = None,
+    task_id: str | None = None,
 ) -> DAG:
     """Return the DAG that runs a pipeline.
 
@@ -47,13 +48,14 @@ def build_dag(
         ``ML_PIPELINES_WORKSPACE`` names, else the nearest from the pipeline's folder upwards.
     :param dag_id: the pipeline's name where it is left out.
     :param schedule: what Airflow takes as a schedule, in place of the definition's.
+    :param task_id: only the tasks that this one needs in its own process are made; for a DAG that is not to be scheduled.
     :raises DefinitionError: that names everything that is wrong with the definition.
     """
     if isinstance(pipeline, PipelineSpec):
         definition, spec = PipelineDefinition(name=pipeline.name), pipeline
     else:
         definition, spec = pipeline, pipeline.to_spec()
-    builder = _Builder(definition, spec, _find_workspace(workspace, spec))
+    builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id)
     try:
         dag = builder.build(dag_id or spec.name, schedule)
         dag.validate()
@@ -66,10 +68,17 @@ def build_dag(
 
 
 class _Builder:
-    def __init__(self, definition: PipelineDefinition, spec: PipelineSpec, workspace: str | None) -> None:
+    def __init__(
+        self,
+        definition: PipelineDefinition,
+        spec: PipelineSpec,
+        workspace: str | None,
+        task_id: str | None,
+    ) -> None:
         self.definition = definition
         self.spec = spec
         self.workspace = workspace
+        self.steps = [step for step in spec.steps if task_id is None or task_id.startswith(f"{step.id}.")]
         self.operators = _Operators(definition, workspace)
 
     def build(self, dag_id: str, schedule: Any) -> DAG:
@@ -109,9 +118,9 @@ class _Builder:
             **_given(pool=definition.pool, queue=definition.queue),
         )
         last: dict[str, Any] = {}
-        for step in spec.steps:
+        for step in self.steps:
             first, last[step.id] = self._tasks(dag, step)
-            for before in [last[other] for other in step.upstream] or [plan]:
+            for before in [last[other] for other in step.upstream if other in last] or [plan]:
                 before.set_downstream(first)
         dag.params = params
         return dag

@@ -40,8 +40,8 @@ def load_pipelines(
 ) -> dict[str, DAG]:
     """Make a DAG of every ``*.pipeline.yaml`` in a folder and below, and let Airflow find them.
 
-    Hidden folders are left out, and what a ``.airflowignore`` in the folder or below names. In a task only the DAG of
-    that task is made. A definition that is wrong does not keep the others from being made: Airflow shows an import error
+    Hidden folders are left out, and what a ``.airflowignore`` in the folder or below names. In a task only what
+    that task needs of its DAG is made. A definition that is wrong does not keep the others from being made: Airflow shows an import error
     for its file (:mod:`dag_factory.broken`). Where no definition is right, the DAG file has the import error.
 
     :param folder: relative to the folder of the file that calls; that folder itself where it is left out.
@@ -83,7 +83,9 @@ class _Loader:
 
         files = find_pipeline_files(self.root)
         wanted = get_parsing_context()
-        return self._load_one(wanted.dag_id, files) if wanted.dag_id else self._load_all(files)
+        return (
+            self._load_one(wanted.dag_id, wanted.task_id, files) if wanted.dag_id else self._load_all(files)
+        )
 
     def _load_all(self, files: list[Path]) -> dict[str, DAG]:
         from dag_factory.broken import broken_dag
@@ -111,8 +113,8 @@ class _Loader:
             dags.setdefault(dag.dag_id, dag)
         return dags
 
-    def _load_one(self, dag_id: str, files: list[Path]) -> dict[str, DAG]:
-        """Make the one DAG that a task needs, if possible without a look at the other definitions."""
+    def _load_one(self, dag_id: str, task_id: str | None, files: list[Path]) -> dict[str, DAG]:
+        """Make what a task needs of its DAG, if possible without a look at the other definitions."""
         from dag_factory.broken import broken_dag, broken_dag_id
 
         for file in files:
@@ -133,13 +135,13 @@ class _Loader:
                     continue  # most likely another pipeline
                 raise
             if definition.name == dag_id:
-                return {dag_id: self._build(definition)}
+                return {dag_id: self._build(definition, task_id)}
         return {}
 
-    def _build(self, definition: PipelineDefinition) -> DAG:
+    def _build(self, definition: PipelineDefinition, task_id: str | None = None) -> DAG:
         from dag_factory.compile import build_dag
 
-        return build_dag(definition, workspace=self.workspace)
+        return build_dag(definition, workspace=self.workspace, task_id=task_id)
 
     def _shown(self, file: Path) -> str:
         return Path(os.path.relpath(file, self.here)).as_posix()

@@ -120,10 +120,10 @@ _is_registered = False
 def start_run(workspace: Workspace, spec: PipelineSpec, **options: Any) -> LocalRun:
     """Start a run in a thread of its own.
 
-    :param options: see :func:`airflow_ml_pipelines.execution.runner.new_run`.
+    :param options: see :func:`airflow_ml_pipelines.core.new_run.new_run`.
     :raises ParameterError: where a parameter does not exist, or has no value of its type.
     """
-    from airflow_ml_pipelines.execution.runner import new_run
+    from airflow_ml_pipelines.core.new_run import new_run
 
     local = LocalRun(workspace, new_run(spec, **options))
     with _lock:

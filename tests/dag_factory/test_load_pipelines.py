@@ -120,7 +120,26 @@ def test_a_task_finds_a_dag_whose_file_is_called_otherwise(folder, wanted, line)
     (dag,) = load(folder).values()
     assert dag.dag_id == "wanted"
     assert "zzz" not in (dag.doc_md or "")
-    assert [task.task_id for task in dag.tasks] == ["plan", "a.reuse", "a.run"]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "made"),
+    [
+        ("plan", ["plan"]),
+        ("b.reuse", ["plan", "b.reuse", "b.run"]),
+        ("b.run", ["plan", "b.reuse", "b.run"]),
+        ("bb.run", ["plan", "bb.run"]),
+    ],
+)
+def test_a_task_makes_only_the_tasks_that_it_needs(folder, wanted, task_id, made):
+    folder.write(
+        "one.pipeline.yaml",
+        "steps: {a: {script: a.py}, b: {script: a.py, after: [a]}, "
+        "bb: {script: a.py, after: [b], allow_reuse: false}}\n",
+    )
+    wanted("one", task_id)
+    (dag,) = load(folder).values()
+    assert [task.task_id for task in dag.tasks] == made
 
 
 def test_a_task_whose_definition_is_wrong_says_so(folder, wanted):

@@ -15,7 +15,8 @@ WORKER = """
         Data, InputPath, InputSpec, Location, OutputPath, OutputSpec, PipelineSpec, StepSpec,
     )
     from airflow_ml_pipelines.core.workspace import Workspace
-    from airflow_ml_pipelines.execution.runner import new_run, run_pipeline
+    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.execution.runner import run_pipeline
 
     folder = Path(sys.argv[1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -18,11 +18,12 @@ from airflow_ml_pipelines.core.errors import (
     SnapshotError,
     WorkspaceError,
 )
+from airflow_ml_pipelines.core.new_run import new_run
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.records import find_record
 from airflow_ml_pipelines.core.runs import open_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec, RegisterSpec
-from airflow_ml_pipelines.execution.runner import new_run, run_pipeline
+from airflow_ml_pipelines.execution.runner import run_pipeline
 
 ALL = ["prepare", "report", "train"]
 
@@ -338,7 +339,8 @@ RUNNER = """
     import json
     spec = msgspec.json.decode(Path({spec!r}).read_bytes(), type=__import__(
         "airflow_ml_pipelines.core.spec", fromlist=["PipelineSpec"]).PipelineSpec)
-    from airflow_ml_pipelines.execution.runner import new_run, run_pipeline
+    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.execution.runner import run_pipeline
     workspace = w.Workspace.local({root!r})
     workspace.lease_seconds = {lease}
     outcome = run_pipeline(workspace, new_run(spec))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -15,16 +14,13 @@ import msgspec
 
 from airflow_ml_pipelines.core.decide import Hit, Wait, decide, open_step, reused_step
 from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError
-from airflow_ml_pipelines.core.git import git_facts
-from airflow_ml_pipelines.core.parameters import check_parameters
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, RunStatus, StepDocument
-from airflow_ml_pipelines.core.spec import PipelineSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
 
-__all__ = ["Listener", "RunOutcome", "new_run", "run_pipeline"]
+__all__ = ["Listener", "RunOutcome", "run_pipeline"]
 
 _POLL = 0.25
 _LONGEST_POLL = 2.0
@@ -65,39 +61,6 @@ class RunOutcome:
     status: RunStatus
     steps: Mapping[str, StepDocument]
     errors: Mapping[str, str]
-
-
-def new_run(
-    spec: PipelineSpec,
-    *,
-    parameters: Mapping[str, Any] | None = None,
-    experiment: str | None = None,
-    run_id: str | None = None,
-    regenerate_outputs: bool = False,
-    continue_on_step_failure: bool | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> RunDocument:
-    """Return what a run of a pipeline is started with.
-
-    :param run_id: unique among the pipeline's runs; None for a new one.
-    :raises ParameterError: where a parameter does not exist, has no value, or not one of its type.
-    """
-    go_on = spec.continue_on_step_failure if continue_on_step_failure is None else continue_on_step_failure
-    now = time.time()
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-    return RunDocument(
-        pipeline=spec.name,
-        run=run_id or f"local-{stamp}-{secrets.token_hex(3)}",
-        experiment=experiment or spec.name,
-        parameters=check_parameters(spec.parameters, parameters or {}),
-        regenerate_outputs=regenerate_outputs,
-        continue_on_step_failure=go_on,
-        tags=dict(tags or {}),
-        git=git_facts(spec.base_directory or "."),
-        spec=spec,
-        digest=spec.digest,
-        started=now,
-    )
 
 
 def run_pipeline(

@@ -102,7 +102,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
         return described
 
     def _new_run(self, context: Any) -> RunDocument:
-        from airflow_ml_pipelines.execution.runner import new_run
+        from airflow_ml_pipelines.core.new_run import new_run
 
         params = dict(context["params"])
         declared = {spec.name: spec for spec in self.pipeline.parameters}
