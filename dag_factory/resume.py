@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     from airflow_ml_pipelines.core.runs import RunFolder
     from airflow_ml_pipelines.workspace_file import load_workspace
-    from dag_factory.cli import run_here
+    from dag_factory.commands.run import run_here
 
     file, pipeline, run = arguments
     workspace = load_workspace(file)

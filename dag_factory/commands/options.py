@@ -1,0 +1,155 @@
+"""Options that several commands have, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.runs import RunDocument
+    from airflow_ml_pipelines.core.spec import PipelineSpec
+    from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = [
+    "INTERRUPTED",
+    "Commands",
+    "Parser",
+    "UsageError",
+    "add_parameters",
+    "add_pipeline",
+    "add_workspace",
+    "count",
+    "new_run_of",
+    "open_pipeline",
+    "open_workspace",
+]
+
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
+
+
+class UsageError(Exception):
+    """A command that can't be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong first, and how the command is written after it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with code 2."""
+        self.exit(2, f"error: {message}\n{self.format_usage()}")
+
+
+class Commands:
+    """The commands so far."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(self, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        """Add a command and return its parser.
+
+        :param run: what the command does; it returns the exit code.
+        :param text: what it does in a line.
+        """
+        parser: argparse.ArgumentParser = self._parsers.add_parser(
+            name, help=text, description=f"{text[:1].upper()}{text[1:]}."
+        )
+        parser.set_defaults(command=run)
+        return parser
+
+
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """Add the pipeline and its workspace; see :func:`open_pipeline`."""
+    parser.add_argument(
+        "file", metavar="FILE", help="a *.pipeline.yaml, file.py with one Pipeline, or file.py:name"
+    )
+    add_workspace(parser)
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add what a run can be given; see :func:`new_run_of`."""
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter; may be repeated",
+    )
+    parser.add_argument("--experiment", metavar="NAME", help="keep the run under this experiment")
+    parser.add_argument("--regenerate-outputs", action="store_true", help="run every step, reuse nothing")
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """Add the workspace; see :func:`open_workspace`."""
+    parser.add_argument(
+        "--workspace",
+        metavar="PATH",
+        help="a workspace.yaml or its folder (the nearest above FILE, or above the current folder)",
+    )
+
+
+def count(text: str) -> int:
+    """Return a number from 1 on; a ``type`` of arguments."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {text!r}")
+    return int(text)
+
+
+def open_pipeline(options: argparse.Namespace) -> tuple[PipelineSpec, str | None, Workspace]:
+    """Return the pipeline that is named, the experiment that it names itself, and its workspace."""
+    from dag_factory.names import require_names
+    from dag_factory.target import open_target
+
+    target = open_target(options.file)
+    workspace = target.workspace if target.workspace and not options.workspace else open_workspace(options)
+    require_names(workspace, target.spec)
+    return target.spec, target.experiment, workspace
+
+
+def open_workspace(options: argparse.Namespace) -> Workspace:
+    """Open the workspace; the nearest one to a pipeline's file, as where the file is made a DAG of."""
+    from airflow_ml_pipelines.workspace_file import find_workspace_file, load_workspace
+
+    path = options.workspace
+    if path is None and "file" in options and not os.environ.get("ML_PIPELINES_WORKSPACE"):
+        path = find_workspace_file(os.path.dirname(options.file))
+    return load_workspace(path)
+
+
+def new_run_of(
+    options: argparse.Namespace, spec: PipelineSpec, experiment: str | None, **more: Any
+) -> RunDocument:
+    """Return a new run with the parameters that were given.
+
+    :param more: further arguments of :func:`~airflow_ml_pipelines.core.new_run.new_run`.
+    """
+    from airflow_ml_pipelines.core.new_run import new_run
+
+    return new_run(
+        spec,
+        parameters=_values(spec, options.parameter),
+        experiment=options.experiment or experiment,
+        regenerate_outputs=options.regenerate_outputs,
+        **more,
+    )
+
+
+def _values(spec: PipelineSpec, given: Sequence[str]) -> dict[str, Any]:
+    """Return the values of ``name=value`` options, as the types of the parameters have them."""
+    from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+    from dag_factory.target import parse_value
+
+    known = {parameter.name: parameter for parameter in spec.parameters}
+    values = {}
+    for item in given:
+        name, sign, text = item.partition("=")
+        if not sign:
+            raise UsageError(f"-p {item}: expected name=value")
+        if name not in known:
+            raise ParameterError(f"there is no parameter {name!r}.{did_you_mean(name, known)}")
+        values[name] = parse_value(known[name], text)
+    return values

@@ -1,0 +1,92 @@
+"""``ml-pipelines run``: runs a pipeline in this process."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from dag_factory.commands.options import (
+    INTERRUPTED,
+    Commands,
+    add_parameters,
+    add_pipeline,
+    count,
+    new_run_of,
+    open_pipeline,
+)
+
+if TYPE_CHECKING:
+    import threading
+
+    from airflow_ml_pipelines.core.runs import RunDocument
+    from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["add", "run_here"]
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add("run", _run, "run a pipeline in this process")
+    add_pipeline(parser)
+    add_parameters(parser)
+    parser.add_argument(
+        "--continue-on-step-failure", action="store_true", help="run what does not need a failed step"
+    )
+    parser.add_argument(
+        "--parallel", type=count, metavar="N", help="scripts that run at once (one a processor)"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="leave out what the scripts print")
+
+
+def _run(options: argparse.Namespace) -> int:
+    spec, experiment, workspace = open_pipeline(options)
+    run = new_run_of(
+        options, spec, experiment, continue_on_step_failure=True if options.continue_on_step_failure else None
+    )
+    return run_here(workspace, run, quiet=options.quiet, parallel=options.parallel)
+
+
+def run_here(
+    workspace: Workspace, run: RunDocument, *, quiet: bool = False, parallel: int | None = None
+) -> int:
+    """Run a pipeline in this process, say how it goes, and return the exit code.
+
+    :param quiet: whether to leave out what scripts print.
+    """
+    from airflow_ml_pipelines.execution.runner import run_pipeline
+    from dag_factory.console import Console
+
+    console = Console(sys.stdout, {step.id: step.name for step in run.spec.steps}, quiet=quiet)
+    with _Interrupt() as interrupt:
+        outcome = run_pipeline(workspace, run, listener=console, cancel=interrupt.event, parallel=parallel)
+        console.end(run, outcome)
+        if interrupt.event.is_set():
+            return INTERRUPTED
+    return 0 if outcome.status == "Finished" else 1
+
+
+class _Interrupt:
+    """Ends a run at Ctrl-C or a termination signal; a second one ends the process."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self.event: threading.Event = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, *_: object) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        self.event.set()
+        sys.stderr.write("canceling the run; once more to leave at once\n")
