@@ -55,11 +55,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _complain(error: object) -> None:
+    from dag_factory.printing import paint
+
     text = str(error) or type(error).__name__
-    red, plain = (
-        ("\033[31m", "\033[0m") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
-    )
-    sys.stderr.write(f"{red}error:{plain} {text}\n")
+    sys.stderr.write(f"{paint('error:', 'error', sys.stderr)} {text}\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ __all__ = [
     "Commands",
     "Parser",
     "UsageError",
+    "add_json",
     "add_parameters",
     "add_pipeline",
     "add_workspace",
@@ -90,6 +91,11 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a workspace.yaml or its folder (the nearest above FILE, or above the current folder)",
     )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``; see :func:`dag_factory.printing.print_json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
 
 
 def count(text: str) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -146,6 +147,25 @@ def test_show_of_an_unknown_run_is_one_clear_message(shop, capsys):
     assert capsys.readouterr().err.startswith("error: there is no run 'gone'")
 
 
+def test_plan_and_show_print_documents_for_machines(shop, capsys):
+    assert main(["plan", "shop.pipeline.yaml", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["schema"] == 1
+    assert [(step["step"], step["decision"]) for step in plan["steps"]] == [
+        ("prepare", "run"),
+        ("train", "depends"),
+    ]
+    main(["run", "-q", "shop.pipeline.yaml"])
+    run = run_id(capsys.readouterr().out)
+    assert main(["show", run, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["schema"], shown["status"], shown["run"]["run"]) == (1, "Finished", run)
+    assert [step["status"] for step in shown["steps"]] == ["finished", "finished"]
+    assert main(["show", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (listed["run"], listed["pipeline"], listed["status"]) == (run, "shop", "Finished")
+
+
 def test_a_python_file_with_one_pipeline_is_run(shop, capsys):
     assert main(["run", "shop.py"]) == 0
     assert main(["run", "shop.py:hello"]) == 0
@@ -286,7 +306,7 @@ def test_an_unchanged_run_imports_nothing_heavy(shop):
 import sys
 from dag_factory.cli import main
 assert main(["run", "shop.py"]) == 0
-print("heavy:", *[m for m in ("airflow", "pandas", "fsspec", "numpy", "concurrent.futures.process") if m in sys.modules])
+print("heavy:", *[m for m in ("airflow", "pandas", "fsspec", "numpy", "rich", "concurrent.futures.process") if m in sys.modules])
 """
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
