@@ -16,7 +16,7 @@ from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, find_record, set_aside
 from airflow_ml_pipelines.core.runs import OutputDocument, RunDocument, RunFolder, StepDocument, StepPlan
-from airflow_ml_pipelines.core.snapshot import Snapshot
+from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
 from airflow_ml_pipelines.core.verify import verify_record
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -38,7 +38,7 @@ class StepContext:
     step: StepSpec
     plan: StepPlan
     upstream: Mapping[str, Mapping[str, OutputDocument]] | None = None
-    snapshot: Snapshot | None = None
+    snapshot: Snapshot | StoredSnapshot | None = None
 
     @cached_property
     def inputs(self) -> dict[str, ResolvedInput]:
@@ -187,7 +187,7 @@ def look_up(context: StepContext, *, dry: bool = False) -> tuple[Record | None, 
         return None, (str(error),)
     if record is None:
         run, step = context.run, context.step
-        return None, explain_miss(store, run.pipeline, step.id, context.document, context.manifests)
+        return None, explain_miss(store, run.spec.family, step.id, context.document, context.manifests)
     problems = verify_record(context.workspace, record)
     if not problems:
         return record, ()

@@ -41,7 +41,7 @@ def new_run(
         regenerate_outputs=regenerate_outputs,
         continue_on_step_failure=go_on,
         tags=dict(tags or {}),
-        git=git_facts(spec.base_directory or "."),
+        git=spec.publication.git if spec.publication else git_facts(spec.base_directory or "."),
         spec=spec,
         digest=spec.digest,
         started=now,

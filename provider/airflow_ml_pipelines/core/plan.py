@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
-from airflow_ml_pipelines.core.credentials import check_environment
 from airflow_ml_pipelines.core.decide import StepContext, look_up, reused_step
-from airflow_ml_pipelines.core.errors import DefinitionError, SnapshotError
 from airflow_ml_pipelines.core.inputs import outside_data
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import OutputDocument, PlanDocument, RunDocument, RunFolder, StepPlan
-from airflow_ml_pipelines.core.snapshot import Snapshot, digest_paths, take_snapshot
-from airflow_ml_pipelines.core.spec import EnvironmentSpec, StepOutput, StepSpec
+from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
+from airflow_ml_pipelines.core.sources import Sources
+from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 
 __all__ = ["Planner", "make_plan"]
@@ -57,24 +55,19 @@ class Planner:
         self.workspace = workspace
         self.run = run
         self.dry = dry
-        self.on_progress = on_progress
+        self.sources = Sources(workspace, run.spec.base_directory, on_progress=on_progress)
         self._folder = RunFolder(workspace.store, run.pipeline, run.run)
-        self._snapshots: dict[tuple[Path, tuple[str, ...]], Snapshot] = {}
-        self._archives: dict[str, str] = {}
         self._reused: dict[str, dict[str, OutputDocument]] = {}
 
     def plan(self, step: StepSpec) -> StepPlan:
         """Return the plan of a step whose predecessors were planned before it."""
-        snapshot = self._snapshot(step)
-        base = self._source(step)
+        snapshot = self.sources.snapshot(step)
         prepared = StepPlan(
             step=step.id,
             decision="run",
             snapshot=snapshot.digest,
-            hash_paths=digest_paths(base, step.hash_paths, self.workspace.stat_cache)
-            if step.hash_paths
-            else {},
-            environment=self._environment(step),
+            hash_paths=self.sources.hash_paths(step),
+            environment=self.sources.environment(step),
             data=outside_data(step, self.workspace, self.run.parameters),
         )
         pending = [other for other in step.upstream if other not in self._reused]
@@ -88,7 +81,7 @@ class Planner:
             )
         return self._decide(step, prepared, snapshot)
 
-    def _decide(self, step: StepSpec, prepared: StepPlan, snapshot: Snapshot) -> StepPlan:
+    def _decide(self, step: StepSpec, prepared: StepPlan, snapshot: Snapshot | StoredSnapshot) -> StepPlan:
         sources = {item.source.step for item in step.inputs if isinstance(item.source, StepOutput)}
         upstream = {other: self._reused[other] for other in sources}
         context = StepContext(self.workspace, self._folder, self.run, step, prepared, upstream, snapshot)
@@ -119,42 +112,10 @@ class Planner:
     def _run(
         self,
         prepared: StepPlan,
-        snapshot: Snapshot,
+        snapshot: Snapshot | StoredSnapshot,
         reasons: tuple[str, ...],
         decision: str = "run",
         key: str | None = None,
     ) -> StepPlan:
-        archive = "" if self.dry else self._publish(snapshot)
+        archive = "" if self.dry else self.sources.archive(snapshot)
         return msgspec.structs.replace(prepared, decision=decision, reasons=reasons, key=key, archive=archive)
-
-    def _publish(self, snapshot: Snapshot) -> str:
-        if snapshot.digest not in self._archives:
-            self._archives[snapshot.digest] = snapshot.publish(self.workspace.store)
-        return self._archives[snapshot.digest]
-
-    def _source(self, step: StepSpec) -> Path:
-        return Path(self.run.spec.base_directory, step.source_directory)
-
-    def _snapshot(self, step: StepSpec) -> Snapshot:
-        source = self._source(step)
-        known = self._snapshots.get((source, step.ignore))
-        if known is None:
-            self.on_progress(f"looking at {source}")
-            try:
-                known = take_snapshot(source, ignore=step.ignore, cache=self.workspace.stat_cache)
-            except SnapshotError as error:
-                raise SnapshotError(f"step {step.name!r}: {error}") from None
-            self._snapshots[source, step.ignore] = known
-        if not (source / step.script).is_file():
-            raise DefinitionError(
-                f"step {step.name!r}: there is no script {step.script!r} in {source}: "
-                "give a path relative to source_directory"
-            )
-        return known
-
-    def _environment(self, step: StepSpec) -> EnvironmentSpec:
-        if isinstance(step.environment, EnvironmentSpec):
-            check_environment(step.environment, f"environment of step {step.name!r}")
-            return step.environment
-        name, _, version = step.environment.partition(":")
-        return self.workspace.environment(name, version or None)

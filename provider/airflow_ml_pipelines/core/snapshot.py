@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -10,14 +11,14 @@ from pathlib import Path
 
 from airflow_ml_pipelines.core.archive import write_archive
 from airflow_ml_pipelines.core.canonical import canonical_json
-from airflow_ml_pipelines.core.errors import DataError, SnapshotError
+from airflow_ml_pipelines.core.errors import DataError, DocumentError, NotFoundError, SnapshotError
 from airflow_ml_pipelines.core.ignore import IgnoreRules
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
 
-__all__ = ["Snapshot", "digest_paths", "take_snapshot"]
+__all__ = ["Snapshot", "StoredSnapshot", "digest_paths", "take_snapshot"]
 
 _TRIES = 3
 _SHOWN = 5
@@ -53,7 +54,7 @@ class Snapshot:
         :raises SnapshotError: where the files have changed since the snapshot was taken, and for a file name that not
             every system can have.
         """
-        archive, listing = f"snapshots/{self.digest}.zip", f"snapshots/{self.digest}.json"
+        archive, listing = _places(self.digest)
         if store.info(archive) is not None and store.info(listing) is not None:
             return archive
         with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
@@ -78,6 +79,37 @@ class Snapshot:
         raise SnapshotError(
             f"{self.directory} has changed since its snapshot was taken ({_differences(expected, found)}): "
             "wait until nothing writes to it, and start again"
+        )
+
+
+@dataclass(frozen=True)
+class StoredSnapshot:
+    """A snapshot that was taken and stored before.
+
+    :param store: the workspace's root.
+    """
+
+    digest: str
+    store: Store
+
+    @property
+    def manifest(self) -> Manifest:
+        """The files. :raises SnapshotError: where their list is gone."""
+        try:
+            return Manifest.from_dict(json.loads(self.store.get(_places(self.digest)[1])))
+        except (NotFoundError, DocumentError, ValueError):
+            raise self._gone() from None
+
+    def publish(self, store: Store) -> str:
+        """Return the archive's path in the store. :raises SnapshotError: where it is gone."""
+        archive, _ = _places(self.digest)
+        if store.info(archive) is None:
+            raise self._gone()
+        return archive
+
+    def _gone(self) -> SnapshotError:
+        return SnapshotError(
+            f"the stored snapshot {self.digest} is gone from {self.store.url}: publish the pipeline again"
         )
 
 
@@ -119,6 +151,11 @@ def digest_paths(base: Path, paths: Sequence[str], cache: StatCache) -> dict[str
             raise SnapshotError(f"hash_paths {path!r}: {error}") from None
         found[path] = tree.digest
     return found
+
+
+def _places(digest: str) -> tuple[str, str]:
+    """Return where a snapshot's archive and the list of its files lie."""
+    return f"snapshots/{digest}.zip", f"snapshots/{digest}.json"
 
 
 def _scan(directory: Path, rules: IgnoreRules, cache: StatCache) -> Tree:

@@ -26,7 +26,9 @@ __all__ = [
     "OutputSpec",
     "ParameterSpec",
     "ParameterValue",
+    "PinnedSource",
     "PipelineSpec",
+    "Publication",
     "RegisterSpec",
     "RegisteredDataset",
     "StepOutput",
@@ -238,6 +240,32 @@ DEFAULT_ENVIRONMENT = EnvironmentSpec()
 """The interpreter that runs the pipeline, as it is."""
 
 
+# --- published pipelines ------------------------------------------------------------------------------------------
+
+
+class PinnedSource(_Spec, frozen=True, kw_only=True):
+    """A step's source directory as it was at one moment; the directory itself is no longer looked at.
+
+    :param snapshot: the digest of its snapshot, which is stored.
+    :param hash_paths: the digest of each of the step's ``hash_paths``.
+    """
+
+    snapshot: str
+    hash_paths: dict[str, str] = {}
+
+
+class Publication(_Spec, frozen=True, kw_only=True):
+    """Which published pipeline a pipeline is.
+
+    :param name: what it was published under; ``id`` is that with its number.
+    :param git: the Git repository, branch and commit that it was published from.
+    """
+
+    id: str
+    name: str
+    git: dict[str, str] = {}
+
+
 # --- steps and pipelines -----------------------------------------------------------------------------------------
 
 
@@ -255,6 +283,7 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
     :param compute_target: None for the workspace's default.
     :param after: ids of steps that must have ended first, besides those whose outputs it reads.
     :param timeout: seconds after which the script is killed.
+    :param pinned: what the source directory was; None: what it is when a run begins.
     """
 
     id: str
@@ -274,6 +303,7 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
     version: str | None = None
     after: tuple[str, ...] = ()
     timeout: float | None = None
+    pinned: PinnedSource | None = None
 
     @property
     def upstream(self) -> tuple[str, ...]:
@@ -307,6 +337,7 @@ class PipelineSpec(_Spec, frozen=True, kw_only=True):
     :param steps: in an order in which each comes after those that it needs.
     :param base_directory: what relative source directories are relative to. Not a part of the digest, so that the
         same definition has the same digest in every checkout.
+    :param publication: set for a published pipeline, whose steps are all pinned.
     """
 
     name: str
@@ -316,6 +347,12 @@ class PipelineSpec(_Spec, frozen=True, kw_only=True):
     default_datastore: str | None = None
     continue_on_step_failure: bool = False
     base_directory: str = ""
+    publication: Publication | None = None
+
+    @property
+    def family(self) -> str:
+        """The name that all published versions of the pipeline share: what its steps are compared with by name."""
+        return self.publication.name if self.publication else self.name
 
     @property
     def digest(self) -> str:

@@ -173,7 +173,7 @@ def _finish(
             git=run.git,
         )
         write_record(workspace.store, record)
-        add_key(workspace.store, run.pipeline, step.id, key)
+        add_key(workspace.store, run.spec.family, step.id, key)
         document = msgspec.structs.replace(document, key=key)
     elif step.allow_reuse:
         log(f"nothing is recorded for later runs: {problem}")
