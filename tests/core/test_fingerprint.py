@@ -12,7 +12,8 @@ from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.fingerprint import fingerprint_data, list_data
 from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.locations import GlobRules, find, glob_matcher, split_url
+from airflow_ml_pipelines.core.globs import glob_matcher
+from airflow_ml_pipelines.core.locations import GlobRules, find, split_url
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache

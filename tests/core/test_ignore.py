@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import SnapshotError
+from airflow_ml_pipelines.core.globs import translate
 from airflow_ml_pipelines.core.ignore import IGNORE_FILES, NAMES, IgnoreRules
 from airflow_ml_pipelines.core.walk import list_tree
-from airflow_ml_pipelines.core.wildmatch import IgnorePattern, translate
+from airflow_ml_pipelines.core.wildmatch import IgnorePattern
 
 
 def taken(folder, rules):

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
+from airflow_ml_pipelines.core.globs import split_glob
+from airflow_ml_pipelines.core.locations import find
 from airflow_ml_pipelines.core.spec import Data, Location, TabularFormat
+from airflow_ml_pipelines.core.store import LocalStore
 from airflow_ml_pipelines.core.workspace import Workspace as CoreWorkspace
 from airflow_ml_pipelines.runtime.datasets import FileDataset, LocalData, TabularDataset
 from airflow_ml_pipelines.runtime.surroundings import Dataset, Datastore, Workspace
@@ -50,6 +53,16 @@ def test_a_file_dataset_lists_its_files(folder):
     assert dataset.to_path() == ["/a.csv", "/b.csv", "/c.csv"]
     assert FileDataset([part(folder / "in/a.csv")]).to_path() == ["/a.csv"]
     assert FileDataset([part(folder / "in")]).to_path() == ["/a.csv", "/b.csv", "/deep/c.csv", "/readme.txt"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[^a]*", "[!a]*", "[ab].csv", "**/*.csv", "**/c*", "*/*.csv", "[[:lower:]].csv", "dee?/**"]
+)
+def test_a_glob_means_to_a_script_what_it_means_to_the_workspace(pattern, folder):
+    seen = [path[1:] for path in FileDataset([part(folder / "in" / pattern, "glob")]).to_path()]
+    found = find(LocalStore(folder / "in"), pattern)
+    base = split_glob(pattern)[0]
+    assert seen == [path.removeprefix(base).lstrip("/") for path in found.files]
 
 
 def test_a_file_dataset_is_downloaded(folder):

@@ -6,18 +6,17 @@ In a glob ``*``, ``?`` and ``[…]`` stay within a segment, and ``**`` spans any
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.globs import compile_glob, glob_matcher, is_glob, split_glob
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
-from airflow_ml_pipelines.core.wildmatch import MAGIC, translate
 
-__all__ = ["Found", "GlobRules", "find", "glob_base", "glob_matcher", "is_glob", "split_url"]
+__all__ = ["Found", "GlobRules", "find", "split_url"]
 
 _SHOWN = 10
 _LOOKED_AT = 1000
@@ -83,7 +82,7 @@ def find(store: Store, path: str) -> Found:
         raise DataError(f"there is nothing at {join(store.url, path)}")
     local = store.local_path(wanted)
     if is_glob(wanted) and not (local is not None and local.is_dir()):
-        base, matches = glob_base(wanted), glob_matcher(wanted)
+        base, matches = split_glob(wanted)[0], glob_matcher(wanted)
         objects = [info for info in store.walk(base) if matches(info.path)]
         if not objects:
             raise DataError(f"no file matches {path!r} in {store.url}{_nearby(store, base)}")
@@ -114,34 +113,13 @@ def split_url(url: str) -> tuple[str, str]:
         query = mark + text
         base, _, path = rest.rpartition("/")
     else:
-        path = rest[len(glob_base(rest)) :].lstrip("/") if is_glob(rest) else rest.rpartition("/")[2]
+        path = split_glob(rest)[1] if is_glob(rest) else rest.rpartition("/")[2]
         base = rest[: len(rest) - len(path)].rstrip("/")
     if not base and scheme not in ("file", "memory"):  # the whole of a bucket, or of a site
         return f"{scheme}{separator}{path}", ""
     if scheme == "file":
         path = os.fsdecode(unquote_to_bytes(path))
     return f"{scheme}{separator}{base or '/'}", path + query
-
-
-def is_glob(path: str) -> bool:
-    """Return whether a path has ``*``, ``?`` or ``[``."""
-    return not MAGIC.isdisjoint(path)
-
-
-def glob_base(pattern: str) -> str:
-    """Return the folder above the first segment of a glob that has a sign."""
-    plain: list[str] = []
-    for part in pattern.split("/"):
-        if is_glob(part):
-            break
-        plain.append(part)
-    return "/".join(plain)
-
-
-def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a check for the paths that a glob stands for."""
-    match = _compile(pattern).match
-    return lambda path: match(path) is not None
 
 
 class GlobRules:
@@ -155,11 +133,11 @@ class GlobRules:
 
     def __init__(self, pattern: str) -> None:
         self.key = f"glob:{pattern}"
-        self._file = _compile(pattern).match
+        self._file = compile_glob(pattern).match
         segments = pattern.split("/")
         self._deep = "**" in segments
         plain = segments[: segments.index("**")] if self._deep else segments[:-1]
-        self._folders = [_compile("/".join(plain[: depth + 1])).match for depth in range(len(plain))]
+        self._folders = [compile_glob("/".join(plain[: depth + 1])).match for depth in range(len(plain))]
 
     def enters(self, folder: str) -> bool:
         depth = folder.count("/")
@@ -169,10 +147,6 @@ class GlobRules:
 
     def takes(self, file: str) -> bool:
         return self._file(file) is not None
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern.replace("\\", "\\\\")))  # in names of data a backslash is one
 
 
 def _nearby(store: Store, folder: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.runtime.globs import glob_matcher, has_magic, split_glob
+from airflow_ml_pipelines.core.globs import glob_matcher, is_glob, split_glob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -119,7 +119,7 @@ def list_part(part: Mapping[str, str]) -> list[DataFile]:
     """
     place, kind, label = part["place"], part.get("kind", "auto"), part.get("label", "")
     if kind == "auto":
-        kind = "file" if _is_file(place) else "glob" if has_magic(place) else "folder"
+        kind = "file" if _is_file(place) else "glob" if is_glob(place) else "folder"
     if kind == "file":
         return [DataFile(place, place.rpartition("/")[2], label)]
     base, pattern = split_glob(place) if kind == "glob" else (place, "")

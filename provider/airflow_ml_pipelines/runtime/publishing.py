@@ -18,12 +18,12 @@ from pathlib import Path
 
 from airflow_ml_pipelines.core.digest import digest_file
 from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.globs import glob_matcher
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
 from airflow_ml_pipelines.core.tree import scan_file, scan_tree
-from airflow_ml_pipelines.runtime.globs import glob_matcher
 from airflow_ml_pipelines.runtime.job import Job, JobOutput
 from airflow_ml_pipelines.runtime.stop import Stop
 from airflow_ml_pipelines.runtime.stores import Stores

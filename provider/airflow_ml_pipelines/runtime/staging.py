@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_ml_pipelines.core.errors import DataError, StoreError
+from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.locations import Found, find, is_glob
+from airflow_ml_pipelines.core.locations import Found, find
 from airflow_ml_pipelines.core.store import Store, check_path
 from airflow_ml_pipelines.runtime.job import Job, JobInput
 from airflow_ml_pipelines.runtime.stop import Stop
