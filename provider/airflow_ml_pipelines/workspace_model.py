@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_ml_pipelines._yaml import DocumentPath
 from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
-from airflow_ml_pipelines.core.errors import WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.errors import ComputeTargetException, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.workspace import (
     BLOB_STORE,
@@ -21,6 +21,7 @@ from airflow_ml_pipelines.core.workspace import (
     DatastoreSpec,
     Workspace,
 )
+from airflow_ml_pipelines.execution.targets.registry import check_target
 
 __all__ = [
     "DEFAULT_ROOT",
@@ -219,6 +220,7 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
     for name, target in model.compute_targets.items():
         path = ("compute_targets", name)
         yield from _caught(path, check_options, target.model_extra or {}, f"compute target {name!r}")
+        yield from _caught(path, check_target, _compute_target(name, target))
     for name, environment in model.environments.items():
         if not name or ":" in name:
             yield Problem(("environments", name), "expected a name without ':'", at_key=True)
@@ -236,7 +238,7 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
 def _caught(path: DocumentPath, check: Any, *arguments: Any) -> Iterator[Problem]:
     try:
         check(*arguments)
-    except WorkspaceError as error:
+    except (ComputeTargetException, WorkspaceError) as error:
         yield Problem(path, str(error))
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import msgspec
 
-from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
+from airflow_ml_pipelines.core.canonical import compact_json
 from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.errors import (
-    ComputeTargetException,
     MlPipelinesError,
     StepCanceledError,
     StepFailedError,
+    StoreError,
 )
 from airflow_ml_pipelines.core.history import add_key
 from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
@@ -23,26 +23,32 @@ from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
 from airflow_ml_pipelines.core.verify import verify_output
-from airflow_ml_pipelines.execution.environments import ensure_environment
-from airflow_ml_pipelines.execution.job import make_job, output_destination
-from airflow_ml_pipelines.runtime.job import Job
-from airflow_ml_pipelines.runtime.launcher import JobResult, launch
+from airflow_ml_pipelines.execution.handover import hand_over, read_place, take_over, write_place
+from airflow_ml_pipelines.execution.job import output_destination
+from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
+from airflow_ml_pipelines.execution.targets.registry import open_target
+from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["run_step"]
+__all__ = ["SIGN_OF_LIFE", "run_step"]
 
 _LOOK_FOR_FAILURE = 1.0
+
+SIGN_OF_LIFE = 20.0
+"""Seconds between two signs that somebody follows a job that would go on without."""
 
 
 def run_step(
     context: StepContext,
     go: Go,
     *,
-    log: Callable[[str], None] = lambda _: None,
-    on_line: Callable[[str, str], None] = lambda _stream, _line: None,
+    log: Log = lambda _: None,
+    on_line: OnLine = lambda _stream, _line: None,
     canceled: Callable[[], str | None] = lambda: None,
     last_try: bool = True,
 ) -> StepDocument:
     """Run a step that was decided to run, and record what it made.
+
+    Where a process that was lost had started it, and it still runs or has ended since, that is taken.
 
     :param log: told what happens, a line at a time.
     :param on_line: told each line that the script writes, with ``stdout`` or ``stderr``.
@@ -53,21 +59,14 @@ def run_step(
     :raises MlPipelinesError: where its environment, inputs or outputs could not be had.
     """
     folder, step = context.folder, context.step
-    attempt = folder.new_attempt(step.id)
-    document = StepDocument(
-        step=step.id,
-        status="running",
-        reasons=go.reasons,
-        key=go.lease.key if go.lease else None,
-        attempt=attempt,
-        folder=folder.attempt_folder(step.id, attempt),
-        started=time.time(),
-    )
+    target = open_target(context.workspace.compute_target(step.compute_target))
+    taken = take_over(context, go, target, log)
+    document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
-    folder.write_step(document)
     try:
         with go.lease.kept() if go.lease else nullcontext():
-            result = _launch(context, attempt, log, on_line, canceled)
+            running = taken.running if taken else hand_over(context, target, document.attempt, log)
+            result = _follow(context, document.attempt, running, on_line, canceled)
             document = _finish(context, document, result, log)
     except BaseException as error:
         stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
@@ -80,49 +79,62 @@ def run_step(
     return document
 
 
-def _launch(
+def _new_attempt(context: StepContext, go: Go) -> StepDocument:
+    folder, step = context.folder, context.step
+    attempt = folder.new_attempt(step.id)
+    document = StepDocument(
+        step=step.id,
+        status="running",
+        reasons=go.reasons,
+        key=go.lease.key if go.lease else None,
+        attempt=attempt,
+        folder=folder.attempt_folder(step.id, attempt),
+        started=time.time(),
+    )
+    folder.write_step(document)
+    return document
+
+
+def _follow(
     context: StepContext,
     attempt: int,
-    log: Callable[[str], None],
-    on_line: Callable[[str, str], None],
+    running: Running,
+    on_line: OnLine,
     canceled: Callable[[], str | None],
 ) -> JobResult:
-    workspace, step = context.workspace, context.step
-    target = workspace.compute_target(step.compute_target)
-    if target.type != "local":
-        raise ComputeTargetException(
-            f"step {step.name!r}: compute target {target.name!r} is of type {target.type!r}; there is only 'local'"
-        )
-    interpreter = ensure_environment(context.plan.environment, workspace.cache_directory, log=log)
-    job = make_job(context, attempt, str(interpreter))
-    workspace.store.put(
-        f"{context.folder.attempt_folder(step.id, attempt)}/job.json", pretty_json(_public(job))
-    )
-    watch = _Watch(context, canceled)
-    result = launch(
-        job,
-        open_store=workspace.open_url,
-        on_line=on_line,
-        canceled=watch.reason,
-    )
+    """Wait for the end of a job. Only the loss of this process leaves anything of it behind."""
+    name = context.step.name
+    try:
+        result = running.follow(on_line=on_line, canceled=_Watch(context, attempt, canceled).reason)
+    finally:
+        running.remove()
     if result.status == "canceled":
-        raise StepCanceledError(f"step {step.name!r} was canceled: {result.error or 'no reason given'}")
+        raise StepCanceledError(f"step {name!r} was canceled: {result.error or 'no reason given'}")
     if result.status != "finished":
-        raise StepFailedError(f"step {step.name!r} failed: {result.error}")
+        raise StepFailedError(f"step {name!r} failed: {result.error}")
     return result
 
 
 class _Watch:
-    """Knows why a running script is to end: its caller says so, or another step of the run failed."""
+    """Knows why a running script is to end: its caller says so, or another step of the run failed.
 
-    def __init__(self, context: StepContext, canceled: Callable[[], str | None]) -> None:
+    It also says from time to time that somebody follows the job.
+    """
+
+    def __init__(self, context: StepContext, attempt: int, canceled: Callable[[], str | None]) -> None:
         self._context = context
+        self._attempt = attempt
         self._canceled = canceled
         self._next = time.monotonic() + _LOOK_FOR_FAILURE
+        self._next_sign = time.monotonic() + SIGN_OF_LIFE
 
     def reason(self) -> str | None:
         if (reason := self._canceled()) is not None:
             return reason
+        if time.monotonic() >= self._next_sign:
+            self._next_sign = time.monotonic() + SIGN_OF_LIFE
+            with suppress(StoreError):  # a store that is away for a moment: the next sign may do
+                self._say_alive()
         if self._context.run.continue_on_step_failure or time.monotonic() < self._next:
             return None
         self._next = time.monotonic() + _LOOK_FOR_FAILURE
@@ -131,12 +143,10 @@ class _Watch:
             return None
         return f"step {failure.step!r} failed, and continue_on_step_failure is false"
 
-
-def _public(job: Job) -> dict[str, object]:
-    """Return the job as it may be kept: values of variables can be secret."""
-    document = job.to_dict()
-    document["variables"] = dict.fromkeys(job.variables, "***")
-    return document
+    def _say_alive(self) -> None:
+        place = read_place(self._context, self._attempt)
+        if place is not None:
+            write_place(self._context, self._attempt, place)
 
 
 def _finish(

@@ -1,0 +1,148 @@
+"""Hands the job of a step to its compute target, or takes over one that a lost process had handed over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from airflow_ml_pipelines.core.canonical import pretty_json
+from airflow_ml_pipelines.core.decide import Go, StepContext
+from airflow_ml_pipelines.core.documents import read_document, write_document
+from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
+from airflow_ml_pipelines.core.runs import StepDocument
+from airflow_ml_pipelines.execution.job import make_job
+from airflow_ml_pipelines.execution.targets.port import (
+    SCHEMA,
+    ComputeTarget,
+    Log,
+    OnLine,
+    Place,
+    Running,
+    Work,
+)
+from airflow_ml_pipelines.execution.targets.results import read_result
+from airflow_ml_pipelines.runtime.job import Job
+from airflow_ml_pipelines.runtime.result import JobResult
+
+__all__ = ["TakenOver", "hand_over", "read_place", "take_over", "write_place"]
+
+
+class TakenOver(NamedTuple):
+    """A job that another process had handed over."""
+
+    document: StepDocument
+    running: Running
+
+
+def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> Running:
+    """Make the environment and the job of an attempt, and start it.
+
+    Where it will run is written down first, so that nothing runs of which nobody knows.
+
+    :raises MlPipelinesError: where it can't be started; nothing of it is left then.
+    """
+    workspace = context.workspace
+    prepared = target.prepare(context.plan.environment, workspace, log=log)
+    job = make_job(context, attempt, prepared.interpreter)
+    folder = context.folder.attempt_folder(context.step.id, attempt)
+    workspace.store.put(f"{folder}/job.json", pretty_json(_public(job)))
+    work = Work(workspace, job, prepared)
+    place = target.place(work)
+    if place is not None:
+        write_place(context, attempt, place)
+    return target.start(work, log=log)
+
+
+def take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> TakenOver | None:
+    """Return the job that a lost process has started for the same step of the same run, None where there is none.
+
+    It is taken only where it was given the same as this process would give it.
+    """
+    document = context.folder.read_step(context.step.id)
+    if document is None or document.status != "running" or not document.attempt:
+        return None
+    place = read_place(context, document.attempt)
+    if place is None:
+        return None
+    try:
+        kept = _read_job(context, document)
+        job = make_job(context, document.attempt, kept.interpreter)
+    except MlPipelinesError as error:
+        log(f"what was started for step {context.step.name!r} before can't be taken over: {error}")
+        return None
+    found = target.find(place, job, context.workspace)
+    if document.key != (go.lease.key if go.lease else None) or _public(job) != _public(kept):
+        log(f"what was started for step {context.step.name!r} before was given something else: it is removed")
+        if found is not None:
+            found.remove()
+        return None
+    running = _running(context, job, place, found, log)
+    return None if running is None else TakenOver(document, running)
+
+
+def _running(context: StepContext, job: Job, place: Place, found: Running | None, log: Log) -> Running | None:
+    name = context.step.name
+    result = read_result(context.workspace, job)
+    if result is not None:
+        log(f"step {name!r} has ended while nobody was there")
+        return _Ended(result, found)
+    if found is None:
+        log(f"what was started for step {name!r} before is gone ({place.target}: {place.id})")
+        return None
+    log(f"step {name!r} is found running again ({place.target}: {place.id})")
+    return found
+
+
+def read_place(context: StepContext, attempt: int) -> Place | None:
+    """Return where an attempt's job runs, None where it ended with the process that started it."""
+    path = _place_path(context, attempt)
+    try:
+        return read_document(context.workspace.store.get(path), Place, what=path, schema=SCHEMA)
+    except (NotFoundError, DocumentError):
+        return None
+
+
+def write_place(context: StepContext, attempt: int, place: Place) -> None:
+    """Write where an attempt's job runs; writing it again says that somebody follows it."""
+    context.workspace.store.put(_place_path(context, attempt), write_document(place))
+
+
+def _place_path(context: StepContext, attempt: int) -> str:
+    return f"{context.folder.attempt_folder(context.step.id, attempt)}/place.json"
+
+
+def _public(job: Job) -> dict[str, object]:
+    """Return the job as it may be kept: values of variables can be secret."""
+    document = job.to_dict()
+    document["variables"] = dict.fromkeys(job.variables, "***")
+    return document
+
+
+def _read_job(context: StepContext, document: StepDocument) -> Job:
+    path = f"{document.folder}/job.json"
+    try:
+        return Job.from_dict(json.loads(context.workspace.store.get(path)))
+    except ValueError:
+        raise DocumentError(f"{path} is no JSON document") from None
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A job that has ended already, and what is left of it."""
+
+    result: JobResult
+    left: Running | None
+
+    def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
+        if self.left is not None:
+            self.left.follow(on_line=on_line, canceled=canceled)
+        return self.result
+
+    def is_over(self) -> bool:
+        return True
+
+    def remove(self) -> None:
+        if self.left is not None:
+            self.left.remove()

@@ -1,0 +1,1 @@
+"""Compute targets: what runs a step's job, on this machine or elsewhere."""

@@ -1,0 +1,66 @@
+"""The compute target ``local``: the machine of the process that runs the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_ml_pipelines.core.spec import EnvironmentSpec
+from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.execution.environments import ensure_environment
+from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Owner, Place, Prepared, Reaped, Work
+from airflow_ml_pipelines.runtime.job import Job
+from airflow_ml_pipelines.runtime.launcher import launch
+from airflow_ml_pipelines.runtime.result import JobResult
+
+__all__ = ["LocalTarget"]
+
+
+class LocalTarget:
+    """Runs scripts as processes of this machine, which end with the process that started them."""
+
+    def __init__(self, spec: ComputeTargetSpec) -> None:
+        self.name = spec.name
+
+    def check(self) -> None:
+        """Return: this machine is there."""
+
+    def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
+        """Make a virtual environment, where packages are asked for."""
+        return Prepared(str(ensure_environment(environment, workspace.cache_directory, log=log)))
+
+    def place(self, work: Work) -> None:
+        """Return None: the script ends with this process."""
+
+    def start(self, work: Work, *, log: Log) -> _LocalJob:  # noqa: ARG002
+        """Return the job, which begins when it is followed."""
+        return _LocalJob(work)
+
+    def find(self, place: Place, job: Job, workspace: Workspace) -> None:
+        """Return None: no job outlives the process that started it."""
+
+    def reap(self, workspace: Workspace, why: Callable[[Owner], str | None]) -> list[Reaped]:  # noqa: ARG002
+        """Return nothing: no job outlives the process that started it."""
+        return []
+
+
+class _LocalJob:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._over = False
+
+    def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
+        try:
+            return launch(
+                self._work.job,
+                open_store=self._work.workspace.open_url,
+                on_line=on_line,
+                canceled=canceled,
+            )
+        finally:
+            self._over = True
+
+    def is_over(self) -> bool:
+        return self._over
+
+    def remove(self) -> None:
+        pass
