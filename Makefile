@@ -7,6 +7,7 @@ PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+SERVERS := tests/servers/node_modules
 
 # tests are the same whatever Airflow or workspace the surroundings have
 export AIRFLOW_HOME := $(CURDIR)/.airflow
@@ -23,13 +24,13 @@ demo: $(VENV)/.ready ## run the example on an Airflow of its own, three times (O
 
 test: lint test-unit test-system ## all checks and tests
 
-test-unit: $(VENV)/.ready ## tests without an Airflow server
+test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
 
-test-system: $(VENV)/.ready ## tests that start an Airflow
+test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow
 	$(BIN)/python -m pytest -m system $(ARGS)
 
-test-oldest: $(OLDEST)/.ready ## tests with the oldest Airflow that is supported
+test-oldest: $(OLDEST)/.ready $(SERVERS)/.ready ## tests with the oldest Airflow that is supported
 	$(OLDEST)/bin/python -m pytest -m "not system or oldest" $(ARGS)
 
 lint: $(VENV)/.ready ## ruff and mypy
@@ -45,7 +46,7 @@ bench: $(VENV)/.ready ## measure against peers, into benchmarks/results.json (AR
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(OLDEST) .airflow .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(SERVERS) .airflow .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml
@@ -53,3 +54,9 @@ $(VENV)/.ready: pyproject.toml
 
 $(OLDEST)/.ready: pyproject.toml
 	@tools/venv.sh $(OLDEST) "$(PYTHON)" -e '.[dev]' 'apache-airflow==3.1.8'
+
+# test servers that PyPI does not have; without npm the tests that need them say so
+$(SERVERS)/.ready: tests/servers/package.json
+	@if command -v npm >/dev/null; then \
+		npm install --prefix tests/servers --no-package-lock --no-audit --no-fund --loglevel=error && touch $@; \
+	else echo "npm is not installed: no tests with Azurite"; fi

@@ -5,6 +5,8 @@ Airflow 3.1 has the exceptions in ``airflow.exceptions``, later versions in ``ai
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.configuration import conf  # noqa: TID253
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue  # noqa: TID253
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253
@@ -22,6 +24,9 @@ except ImportError:
         DownstreamTasksSkipped,
     )
 
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -34,4 +39,22 @@ __all__ = [
     "PokeReturnValue",
     "TriggerEvent",
     "conf",
+    "get_connection",
 ]
+
+
+def get_connection(name: str) -> Connection | None:
+    """Return Airflow's connection of an id, None where there is none.
+
+    What belongs to it is imported only here: few tasks have a datastore that names one.
+    """
+    from airflow.sdk import Connection
+
+    try:
+        from airflow.sdk.exceptions import AirflowNotFoundException
+    except ImportError:
+        from airflow.exceptions import AirflowNotFoundException
+    try:
+        return Connection.get(name)
+    except AirflowNotFoundException:
+        return None

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, Asset, conf
+from airflow_ml_pipelines.connections import use_airflow_connections
 from airflow_ml_pipelines.core.canonical import pretty_json
 from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step, reused_step
 from airflow_ml_pipelines.core.errors import (
@@ -58,10 +59,13 @@ TOLD = {"recorded": "the other run has made the result", "free": "nobody makes t
 def open_workspace(given: str | None) -> Workspace:
     """Open the workspace that a task names, else the one that Airflow's configuration or the environment names.
 
+    Its datastores take their credentials from Airflow's connections.
+
     :raises WorkspaceError: where there is none.
     """
     from airflow_ml_pipelines.workspace_file import load_workspace
 
+    use_airflow_connections()
     return load_workspace(given or conf.get("ml_pipelines", "workspace", fallback=None) or None)
 
 

@@ -66,11 +66,11 @@ class TestOpening:
         import fsspec
 
         def missing(*_args, **_options):
-            raise ImportError("Install s3fs to access S3")
+            raise ImportError("No module named paramiko")
 
         monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-        with pytest.raises(StoreError, match=r"pip install 'airflow-provider-ml-pipelines\[s3\]'"):
-            open_store("s3://bucket")
+        with pytest.raises(StoreError, match=r"pip install 'airflow-provider-ml-pipelines\[sftp\]'"):
+            open_store("sftp://host/a")
 
     def test_a_password_is_not_shown(self):
         with pytest.raises(StoreError) as caught:

@@ -4,6 +4,7 @@
 ``FSSPEC_S3_ENDPOINT_URL``). What the tests write they remove.
 """
 
+import copy
 import os
 import secrets
 import subprocess
@@ -40,25 +41,32 @@ ODD_NAMES = [
 _numbers = count()
 
 
-def make_store(kind, folder):
+def make_store(kind, folder, server):
     if kind == "local":
         return LocalStore(folder / "store")
     if kind == "fsspec-local":
         return FsspecStore(f"file://{folder}/store")
     if kind == "memory":
         return FsspecStore(f"memory://contract-{next(_numbers)}/store")
+    if kind == "s3":
+        return open_store(f"{server('s3').bucket('contract')}/{next(_numbers)}", **server("s3").options)
+    if kind == "azurite":
+        url = server("azurite").bucket("contract")
+        return open_store(f"{url}/{next(_numbers)}", **server("azurite").options)
     return open_store(f"{kind}/{secrets.token_hex(4)}")
 
 
-KINDS = ["local", "fsspec-local", "memory", *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
+LOCAL = ["local", "fsspec-local", "memory"]
+KINDS = [*LOCAL, "s3", "azurite", *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
 
 
 @pytest.fixture(params=KINDS)
 def store(request, tmp_path) -> Store:
-    store = make_store(request.param, tmp_path)
+    store = make_store(request.param, tmp_path, request.getfixturevalue)
     yield store
-    for info in list(store.walk()):
-        store.delete(info.path)
+    if request.param not in ("s3", "azurite"):  # which end with the tests
+        for info in list(store.walk()):
+            store.delete(info.path)
 
 
 def paths(store, folder=""):
@@ -242,7 +250,7 @@ class TestListing:
         assert list(store.walk()) == [store.info("a/object")]
 
     def test_a_listing_is_never_stale(self, store, tmp_path):
-        other = FsspecStore(store.url) if isinstance(store, FsspecStore) else LocalStore(store.root)
+        other = copy.copy(store)
         for number in range(5):
             assert len(paths(store, "a")) == number
             other.put(f"a/{number}", b"x")

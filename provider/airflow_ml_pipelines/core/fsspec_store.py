@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError, did_you_mean
 from airflow_ml_pipelines.core.meta import object_info
-from airflow_ml_pipelines.core.store import ObjectInfo, check_path
+from airflow_ml_pipelines.core.store import ObjectInfo, check_path, probe_clock
 from airflow_ml_pipelines.core.walk import ASIDE
 
 __all__ = ["EXTRAS", "FsspecStore"]
@@ -184,17 +184,7 @@ class FsspecStore:
         """Return the time that the store gives an object written now; many know whole seconds only."""
         if "memory" in self._protocols:
             return time.time()
-        probe = f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
-        self.put(probe, b"")
-        try:
-            info = self.info(probe)
-        finally:
-            self.delete(probe)
-        if info is None or not info.modified:
-            raise StoreError(
-                f"{self.shown} does not say when an object was written: leases can't be kept there"
-            )
-        return info.modified
+        return probe_clock(self)
 
     @property
     def _local(self) -> bool:

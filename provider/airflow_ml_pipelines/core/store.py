@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote_to_bytes
 from airflow_ml_pipelines.core.errors import DataError, InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.walk import ASIDE, Trail, extend_trail
 
-__all__ = ["LocalStore", "ObjectInfo", "Store", "check_path", "join", "open_store"]
+__all__ = ["LocalStore", "ObjectInfo", "Store", "check_path", "join", "open_store", "probe_clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,11 @@ def join(*parts: str) -> str:
 def open_store(url: str, **options: object) -> Store:
     """Open the store at a URL: a local folder (a path or ``file://``), or what fsspec has a file system for.
 
+    S3, Azure and Google Cloud Storage are opened through obstore, unless an option is given that only fsspec knows.
+
     A path may begin with ``~`` and may have a drive; what looks like ``scheme://`` or ``scheme::`` is a URL.
 
-    :param options: handed to fsspec.
+    :param options: as fsspec takes them.
     :raises StoreError: where no file system knows the URL's scheme, or it needs a package that is not there.
     """
     scheme = _SCHEME.match(url)
@@ -121,9 +123,33 @@ def open_store(url: str, **options: object) -> Store:
         if host not in ("", "localhost"):
             raise StoreError(f"{url!r} names the host {host!r}: expected file:///folder, or another scheme")
         return LocalStore(os.fsdecode(unquote_to_bytes(slash + path)))
+    from airflow_ml_pipelines.core.obstore_options import read_options
+
+    config = read_options(url, options)
+    if config is not None:
+        with suppress(ModuleNotFoundError):  # where the launcher runs alone, in an image that has only fsspec
+            from airflow_ml_pipelines.core.obstore_store import ObstoreStore
+
+            return ObstoreStore(url, config)
     from airflow_ml_pipelines.core.fsspec_store import FsspecStore
 
     return FsspecStore(url, **options)
+
+
+def probe_clock(store: Store) -> float:
+    """Return a store's present time: that of an object written now, which is removed again.
+
+    :raises StoreError: where the store does not say when an object was written.
+    """
+    probe = f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
+    store.put(probe, b"")
+    try:
+        info = store.info(probe)
+    finally:
+        store.delete(probe)
+    if info is None or not info.modified:
+        raise StoreError(f"{store.url} does not say when an object was written: leases can't be kept there")
+    return info.modified
 
 
 class LocalStore:

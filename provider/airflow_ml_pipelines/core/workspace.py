@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airflow_ml_pipelines.core import registry
+from airflow_ml_pipelines.core.connections import connection_options
 from airflow_ml_pipelines.core.credentials import (
     check_environment,
     check_options,
     check_url,
-    connection_options,
     resolve_credentials,
     variable_name,
 )
@@ -402,7 +402,7 @@ class Workspace:
         with self._lock:
             store = self._stores.get(key)
             if store is None:
-                options = connection_options(spec.connection, what) if spec.connection else {}
+                options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
                 options |= {**spec.options, **resolve_credentials(spec.credentials, what)}
                 try:
                     store = open_store(spec.url, **options)

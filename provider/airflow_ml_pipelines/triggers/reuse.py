@@ -40,9 +40,13 @@ class ReuseTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: ``recorded`` or ``free``."""
+        from asgiref.sync import sync_to_async
+
+        # looking reads files or asks a server: never in the event loop that all triggers share. In a thread of asgiref's,
+        # because only there the triggerer of Airflow 3.1 can be asked for a connection
+        look = sync_to_async(self._look, thread_sensitive=False)
         while True:
-            # looking reads files or asks a server: never in the event loop that all triggers share
-            status = await asyncio.to_thread(self._look)
+            status = await look()
             if status is not None:
                 yield TriggerEvent({"status": status, "key": self.key})
                 return

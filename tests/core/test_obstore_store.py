@@ -1,0 +1,96 @@
+"""What only object stores do: buckets, credentials, large objects, folders of a data lake."""
+
+import random
+
+import obstore
+import pytest
+
+from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
+from airflow_ml_pipelines.core.store import open_store
+
+
+@pytest.fixture(params=["s3", "azurite"])
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def store(server, tmp_path):
+    return open_store(f"{server.bucket('objects')}/{tmp_path.name}", **server.options)
+
+
+def test_a_bucket_that_is_missing_is_named(server, tmp_path):
+    store = open_store(f"{server.bucket('objects').replace('objects', 'no-such')}/a", **server.options)
+    (tmp_path / "file").write_bytes(b"x")
+    for act in (
+        lambda: list(store.walk()),
+        lambda: store.get("a"),
+        lambda: store.put("a", b""),
+        lambda: store.create("a", b""),
+        lambda: store.upload(tmp_path / "file", "a"),
+        lambda: store.download("a", tmp_path / "b"),
+    ):
+        with pytest.raises(
+            StoreError, match="there is no (bucket|container) 'no-such'; make it, or"
+        ) as caught:
+            act()
+        assert not isinstance(caught.value, NotFoundError)
+    assert not (tmp_path / "b").exists()
+
+
+def test_wrong_credentials_are_told_and_not_repeated(azurite):
+    options = {
+        "account_name": "devstoreaccount1",
+        "account_key": "aHVudGVyMg==",
+        "account_host": azurite.endpoint,
+    }
+    store = open_store(azurite.bucket("objects"), **options)
+    for act in (lambda: list(store.walk()), lambda: store.get("a"), lambda: store.put("a", b"")):
+        with pytest.raises(
+            StoreError, match=r"access is denied .*check the datastore's connection"
+        ) as caught:
+            act()
+        assert "aHVudGVyMg" not in str(caught.value)
+
+
+def test_large_objects_come_back_as_they_were(store, tmp_path):
+    data = random.Random(7).randbytes(21_000_001)
+    (tmp_path / "source").write_bytes(data)
+    store.upload(tmp_path / "source", "large")
+    store.download("large", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    with store.open("large") as file:
+        assert file.seek(-7, 2) == len(data) - 7
+        assert file.read() == data[-7:]
+        file.seek(8_388_600)
+        assert file.read(20) == data[8_388_600:8_388_620]
+        assert file.tell() == 8_388_620
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_no_mixture(store):
+    store.put("object", b"a" * 20_000_000)
+    with store.open("object") as file:
+        assert file.read(1) == b"a"
+        store.put("object", b"b" * 20_000_000)
+        with pytest.raises(StoreError, match="'object' in .* can't be read"):
+            file.read()
+
+
+def test_equal_bytes_have_the_same_version_on_s3(s3):
+    store = open_store(s3.bucket("objects"), **s3.options)
+    store.put("object", b"one")
+    first = store.info("object").version
+    store.put("object", b"two")
+    assert store.info("object").version != first
+    store.put("object", b"one")
+    assert store.info("object").version == first
+
+
+def test_what_a_data_lake_has_for_a_folder_is_no_object(azurite):
+    store = open_store(f"{azurite.bucket('objects')}/lake", **azurite.options)
+    obstore.put(store._store, "folder", b"", attributes={"hdi_isfolder": "true"})
+    store.put("folder/file", b"x")
+    store.put("empty", b"")
+    assert store.info("folder") is None
+    assert [info.path for info in store.walk("folder")] == ["folder/file"]
+    assert store.info("empty").size == 0
