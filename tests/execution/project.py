@@ -33,13 +33,14 @@ COPY = """
 class Project:
     """A workspace, and a pipeline of three steps: prepare → (train, report), each with a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workspace: Workspace | None = None, *, new: bool = True) -> None:
         self.folder = folder
         self.log = folder / "ran.log"
-        self.workspace = Workspace.local(folder / "ws")
-        self.workspace.datastore().put("in/a.txt", b"data ")
-        for name in ("prepare", "train", "report"):
-            self.script(name, COPY.format(log=str(self.log)))
+        self.workspace = workspace or Workspace.local(folder / "ws")
+        if new:
+            self.workspace.datastore().put("in/a.txt", b"data ")
+            for name in ("prepare", "train", "report"):
+                self.script(name, COPY.format(log=str(self.log)))
         self.spec = PipelineSpec(
             name="pipe",
             base_directory=str(folder),
