@@ -38,7 +38,10 @@ if TYPE_CHECKING:
         PipelineOutputFileDataset,
     )
     from dag_factory.pipeline import Pipeline
+    from dag_factory.pipeline_draft import PipelineDraft
+    from dag_factory.pipeline_endpoint import PipelineEndpoint
     from dag_factory.pipeline_parameter import PipelineParameter
+    from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun
     from dag_factory.step_run import PortDataReference, StepRun, StepRunOutput
     from dag_factory.steps import PythonScriptStep
@@ -68,10 +71,13 @@ __all__ = [
     "Pipeline",
     "PipelineData",
     "PipelineDefinition",
+    "PipelineDraft",
+    "PipelineEndpoint",
     "PipelineOutputFileDataset",
     "PipelineParameter",
     "PipelineRun",
     "PortDataReference",
+    "PublishedPipeline",
     "PythonScriptStep",
     "Run",
     "RunConfiguration",
@@ -112,10 +118,13 @@ _HOMES = {
     "Pipeline": "dag_factory.pipeline",
     "PipelineData": "dag_factory.outputs",
     "PipelineDefinition": "dag_factory.definition",
+    "PipelineDraft": "dag_factory.pipeline_draft",
+    "PipelineEndpoint": "dag_factory.pipeline_endpoint",
     "PipelineOutputFileDataset": "dag_factory.outputs",
     "PipelineParameter": "dag_factory.pipeline_parameter",
     "PipelineRun": "dag_factory.run",
     "PortDataReference": "dag_factory.step_run",
+    "PublishedPipeline": "dag_factory.published_pipeline",
     "PythonScriptStep": "dag_factory.steps",
     "Run": "airflow_ml_pipelines.runtime.run",
     "RunConfiguration": "dag_factory.environment",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
-__all__ = ["describe_pipeline", "make_dag", "rebase"]
+__all__ = ["describe_pipeline", "make_dag", "rebase", "save_spec"]
 
 
 class _Code(Source):
@@ -55,6 +55,11 @@ def describe_pipeline(spec: PipelineSpec, fields: Mapping[str, Any]) -> Pipeline
     if taken:
         raise DefinitionError(f"{', '.join(taken)} is what the pipeline says itself: leave it out here")
     return PipelineDefinition.from_document({**document, **given}, source=_Code(spec.base_directory or "."))
+
+
+def save_spec(spec: PipelineSpec, path: str | os.PathLike[str]) -> None:
+    """Write a pipeline as a YAML document."""
+    Path(path).write_text(PipelineDefinition.from_spec(spec).to_yaml(), encoding="utf-8")
 
 
 def rebase(spec: PipelineSpec, folder: Path) -> PipelineSpec:

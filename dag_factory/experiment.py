@@ -9,11 +9,13 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.pipeline import Pipeline
+    from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "parameter_values", "submit_spec"]
 
 
 class Experiment:
@@ -40,7 +42,7 @@ class Experiment:
     @checked
     def submit(
         self,
-        config: Pipeline,
+        config: Pipeline | PublishedPipeline,
         tags: Mapping[str, str] | None = None,
         *,
         pipeline_parameters: Mapping[str, Any] | None = None,
@@ -54,7 +56,7 @@ class Experiment:
         Steps whose script, files, arguments, data and environment are those of an earlier run take its outputs. Call
         ``wait_for_completion()`` of the run that is returned to see it and to know how it ended.
 
-        :param config: the pipeline.
+        :param config: the pipeline, or one that was published.
         :param tags: labels of the run.
         :param pipeline_parameters: values of pipeline parameters by name; the defaults if left out.
         :param continue_on_step_failure: whether steps that don't need a failed one still run.
@@ -65,37 +67,27 @@ class Experiment:
         :raises MlPipelinesError: where the pipeline names something that the workspace does not have.
         """
         from dag_factory.pipeline import Pipeline
+        from dag_factory.published_pipeline import PublishedPipeline
 
-        if not isinstance(config, Pipeline):
-            raise TypeError(f"Experiment.submit: expected a Pipeline, found {kind_of(config)}")
+        if not isinstance(config, Pipeline | PublishedPipeline):
+            raise TypeError(
+                f"Experiment.submit: expected a Pipeline or a PublishedPipeline, found {kind_of(config)}"
+            )
         if pipeline_params is not None:
             if pipeline_parameters is not None:
                 raise TypeError(
                     "Experiment.submit: pipeline_params is the old name of pipeline_parameters: give one"
                 )
             pipeline_parameters = pipeline_params
-        from dag_factory.local_run import start_run
-        from dag_factory.names import require_names
-        from dag_factory.run import PipelineRun
-
-        core = self.workspace.core
-        spec = config.to_spec(self.name)
-        require_names(core, spec)
-        labels = {str(key): str(value) for key, value in (tags or {}).items()}
-        if parent_run_id is not None:
-            labels["parent_run_id"] = str(parent_run_id)
-        local = start_run(
-            core,
-            spec,
-            parameters=_values(pipeline_parameters),
-            experiment=self.name,
-            regenerate_outputs=bool(
-                expect("regenerate_outputs=…", regenerate_outputs, bool, what="True or False")
-            ),
+        return submit_spec(
+            self,
+            config.to_spec(self.name),
+            tags=tags,
+            parameters=pipeline_parameters,
             continue_on_step_failure=continue_on_step_failure,
-            tags=labels,
+            regenerate_outputs=regenerate_outputs,
+            parent_run_id=parent_run_id,
         )
-        return PipelineRun(self, local.run.run, pipeline=local.run.pipeline)
 
     def get_runs(self) -> Iterator[PipelineRun]:
         """Yield the experiment's runs, the latest first."""
@@ -108,7 +100,41 @@ class Experiment:
                 yield PipelineRun(self, document.run, pipeline=document.pipeline)
 
 
-def _values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+def submit_spec(
+    experiment: Experiment,
+    spec: PipelineSpec,
+    *,
+    tags: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    continue_on_step_failure: bool | None = None,
+    regenerate_outputs: bool = False,
+    parent_run_id: str | None = None,
+) -> PipelineRun:
+    """Run what a pipeline or a published pipeline stands for; see :meth:`Experiment.submit`."""
+    from dag_factory.local_run import start_run
+    from dag_factory.names import require_names
+    from dag_factory.run import PipelineRun
+
+    core = experiment.workspace.core
+    require_names(core, spec)
+    labels = {str(key): str(value) for key, value in (tags or {}).items()}
+    if parent_run_id is not None:
+        labels["parent_run_id"] = str(parent_run_id)
+    local = start_run(
+        core,
+        spec,
+        parameters=parameter_values(parameters),
+        experiment=experiment.name,
+        regenerate_outputs=bool(
+            expect("regenerate_outputs=…", regenerate_outputs, bool, what="True or False")
+        ),
+        continue_on_step_failure=continue_on_step_failure,
+        tags=labels,
+    )
+    return PipelineRun(experiment, local.run.run, pipeline=local.run.pipeline)
+
+
+def parameter_values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return parameter values as runs take them: data paths and datasets as documents."""
     from dag_factory.data import DataPath
     from dag_factory.dataset import Dataset

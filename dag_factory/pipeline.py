@@ -16,6 +16,7 @@ from dag_factory.datastore import Datastore
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.definition import PipelineDefinition
+    from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun
     from dag_factory.steps import PipelineStep
     from dag_factory.workspace import Workspace
@@ -198,6 +199,34 @@ class Pipeline:
             continue_on_step_failure=continue_on_step_failure,
             regenerate_outputs=regenerate_outputs,
             parent_run_id=parent_run_id,
+        )
+
+    @checked
+    def publish(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline: it can be run ever after as it is now, also when its source folders have gone.
+
+        :param name: what it is published under; the pipeline's name if left out. Others may have the same.
+        :param description: that of the pipeline if left out.
+        :param version: a label.
+        :param continue_on_step_failure: whether steps that don't need a failed one still run.
+        :raises MlPipelinesError: where a source folder, a script, or something that it names in the workspace is
+            missing.
+        """
+        from dag_factory.published_pipeline import publish_spec
+
+        return publish_spec(
+            self.workspace,
+            self.to_spec(name),
+            name=name,
+            description=description,
+            version=version,
+            continue_on_step_failure=continue_on_step_failure,
         )
 
     def _assemble(self) -> Assembly:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, StepFailedError, did_you_mean
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs import RunDocument
     from dag_factory.experiment import Experiment
     from dag_factory.local_run import LocalRun
+    from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.workspace import Workspace
 
 __all__ = ["PipelineRun", "PortDataReference", "StepRun", "StepRunOutput"]
@@ -122,6 +122,24 @@ class PipelineRun:
                 return "Failed"
             return local.outcome.status if local.outcome is not None else "Running"
         return self.folder.status()
+
+    @classmethod
+    @checked
+    def get_pipeline_runs(cls, workspace: Workspace, pipeline_id: str) -> list[PipelineRun]:
+        """Return the runs of a published pipeline, the latest first.
+
+        :param pipeline_id: its id.
+        """
+        from airflow_ml_pipelines.core.runs import find_runs
+        from dag_factory.experiment import Experiment
+        from dag_factory.workspace import core_of
+
+        core = core_of("PipelineRun.get_pipeline_runs(workspace=…)", workspace)
+        documents = [folder.read_run() for folder in find_runs(core.store, pipeline_id)]
+        return [
+            cls(Experiment(workspace, document.experiment), document.run, pipeline=document.pipeline)
+            for document in sorted(documents, key=lambda item: item.started, reverse=True)
+        ]
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
@@ -277,12 +295,38 @@ class PipelineRun:
         return dict(self.document.git)
 
     @checked
+    def publish_pipeline(
+        self,
+        name: str,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline that was run, with the files and environments that this run had.
+
+        See :meth:`dag_factory.Pipeline.publish`.
+
+        :raises MlPipelinesError: where the run has no plan, or its files are no longer stored.
+        """
+        from airflow_ml_pipelines.core.published import pin_run
+        from dag_factory.published_pipeline import publish_pinned
+
+        return publish_pinned(
+            self.workspace,
+            pin_run(self.workspace.core, self.folder),
+            name=name,
+            description=description,
+            version=version,
+            continue_on_step_failure=continue_on_step_failure,
+            run=self.id,
+        )
+
+    @checked
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Write the pipeline that was run as a YAML document.
 
         :param path: the file; ``<pipeline>.pipeline.yaml`` if left out.
         """
-        from dag_factory.definition import PipelineDefinition
+        from dag_factory.describe import save_spec
 
-        text = PipelineDefinition.from_spec(self.document.spec).to_yaml()
-        Path(path or f"{self.name}.pipeline.yaml").write_text(text, encoding="utf-8")
+        save_spec(self.document.spec, path or f"{self.name}.pipeline.yaml")

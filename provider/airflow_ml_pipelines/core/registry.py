@@ -3,7 +3,7 @@
 ::
 
     datastores/<name>.json   compute/<name>.json   defaults.json
-    environments/<name>/<version>.json   datasets/<name>/<version>.json
+    environments/<name>/<version>.json   datasets/<name>/<version>.json   pipelines/<name>/<number>.json
 
 Versions are 1, 2, …; of any number of registrations at once each gets its own, or the one that says the same.
 """
@@ -20,7 +20,7 @@ import msgspec
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
+from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.store import Store
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "DatastoreSpec",
     "DefaultsDocument",
     "EnvironmentDocument",
+    "PublishedDocument",
     "add_version",
     "find_latest",
     "find_versions",
@@ -113,6 +114,24 @@ class EnvironmentDocument(msgspec.Struct, frozen=True, kw_only=True):
     created: float
 
 
+class PublishedDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A published pipeline.
+
+    :param number: of those that were published under the name, from 1 on.
+    :param version: a label.
+    :param run: the id of the run that it was published from, if it was.
+    """
+
+    schema: int = SCHEMA
+    id: str
+    name: str
+    number: int
+    version: str | None = None
+    run: str | None = None
+    spec: PipelineSpec
+    created: float
+
+
 class DefaultsDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The defaults that code has set."""
 
@@ -120,7 +139,7 @@ class DefaultsDocument(msgspec.Struct, frozen=True, kw_only=True):
     default_datastore: str | None = None
 
 
-Document = DatastoreDocument | ComputeDocument | EnvironmentDocument | DatasetRecord
+Document = DatastoreDocument | ComputeDocument | EnvironmentDocument | DatasetRecord | PublishedDocument
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T", bound=Document)
@@ -129,6 +148,7 @@ FOLDERS: Mapping[type, str] = {
     ComputeDocument: "compute",
     EnvironmentDocument: "environments",
     DatasetRecord: "datasets",
+    PublishedDocument: "pipelines",
 }
 
 

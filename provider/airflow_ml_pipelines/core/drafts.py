@@ -1,0 +1,86 @@
+"""Drafts of pipelines: what is going to be published, and can still be changed.
+
+::
+
+    drafts/<id>/<state>.json
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.spec import PipelineSpec
+from airflow_ml_pipelines.core.states import change_state, read_state
+from airflow_ml_pipelines.core.store import Store
+
+__all__ = ["DraftDocument", "change_draft", "create_draft", "find_drafts", "read_draft"]
+
+_FOLDER = "drafts"
+
+
+class DraftDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A draft of a pipeline.
+
+    :param spec: the pipeline, pinned.
+    :param parameters: values of runs that are started from it.
+    :param properties: labels that are not changed any more.
+    """
+
+    schema: int = 1
+    id: str
+    name: str
+    description: str | None = None
+    experiment: str | None = None
+    parameters: dict[str, Any] = {}
+    continue_on_step_failure: bool | None = None
+    tags: dict[str, str] = {}
+    properties: dict[str, str] = {}
+    deleted: bool = False
+    spec: PipelineSpec
+    created: float
+
+
+def create_draft(store: Store, name: str, spec: PipelineSpec, **fields: Any) -> DraftDocument:
+    """Keep a pipeline that is pinned as a draft.
+
+    :param fields: further fields of :class:`DraftDocument`.
+    """
+    document = DraftDocument(id=secrets.token_hex(16), name=name, spec=spec, created=time.time(), **fields)
+    return change_state(store, f"{_FOLDER}/{document.id}", DraftDocument, lambda _: document)
+
+
+def read_draft(store: Store, identity: str) -> DraftDocument:
+    """Return a draft by its id. :raises WorkspaceError: where there is none."""
+    safe = identity == segment(identity)
+    found = read_state(store, f"{_FOLDER}/{identity}", DraftDocument) if safe else None
+    if found is None or found.deleted:
+        raise WorkspaceError(f"there is no draft {identity!r} in {store.url}")
+    return found
+
+
+def change_draft(
+    store: Store, identity: str, change: Callable[[DraftDocument], DraftDocument]
+) -> DraftDocument:
+    """Change a draft; of any number of changes at once none is lost."""
+
+    def changed(last: DraftDocument | None) -> DraftDocument:
+        if last is None or last.deleted:
+            raise WorkspaceError(f"there is no draft {identity!r} in {store.url}")
+        return change(last)
+
+    return change_state(store, f"{_FOLDER}/{identity}", DraftDocument, changed)
+
+
+def find_drafts(store: Store) -> Iterator[DraftDocument]:
+    """Yield the drafts, the oldest first."""
+    folders = {info.path.rpartition("/")[0] for info in store.walk(_FOLDER)}
+    found = (read_state(store, folder, DraftDocument) for folder in folders)
+    documents = [item for item in found if item is not None and not item.deleted]
+    yield from sorted(documents, key=lambda item: item.created)

@@ -1,0 +1,258 @@
+"""Published pipelines: definitions whose sources are pinned, so that they run the same ever after.
+
+::
+
+    pipelines/<name>/<number>.json            the definition; never changed
+    pipelines/<name>/<number>.status.json     where it is not ``Active``
+
+A name may be published any number of times; the number makes the id (``<name>.<number>``), which is also the id of the
+DAG. What people call its version is a label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from airflow_ml_pipelines.core import registry
+from airflow_ml_pipelines.core.documents import read_document, write_document
+from airflow_ml_pipelines.core.errors import DefinitionError, NotFoundError, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.git import git_facts
+from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.registry import PublishedDocument
+from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder
+from airflow_ml_pipelines.core.snapshot import StoredSnapshot
+from airflow_ml_pipelines.core.sources import Sources
+from airflow_ml_pipelines.core.spec import PinnedSource, PipelineSpec, Publication, StepSpec
+from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = [
+    "PublishedDocument",
+    "Status",
+    "check_name",
+    "find_published",
+    "pin_pipeline",
+    "pin_run",
+    "publish",
+    "read_published",
+    "read_status",
+    "write_status",
+]
+
+Status = Literal["Active", "Disabled", "Deleted"]
+
+_FOLDER = registry.FOLDERS[PublishedDocument]
+_LONGEST = 200
+_IDENTITY = re.compile(r"(?!\.+\.)([A-Za-z0-9._-]{1,150})\.([0-9]{1,9})")
+
+
+class StatusDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The status of a published pipeline."""
+
+    schema: int = 1
+    status: Status
+    changed: float
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a name that people give.
+
+    :raises DefinitionError: where it is empty, longer than 200 characters, or has control characters.
+    """
+    if not name.strip():
+        raise DefinitionError(f"{what}: the name is empty")
+    if len(name) > _LONGEST:
+        raise DefinitionError(
+            f"{what}: expected a name of at most {_LONGEST} characters, found {len(name)} of them"
+        )
+    if not name.isprintable():
+        raise DefinitionError(f"{what}: {name!r} has characters that can't be printed: take them out")
+    return name
+
+
+# --- pinning -----------------------------------------------------------------------------------------------------
+
+
+def pin_pipeline(workspace: Workspace, spec: PipelineSpec) -> PipelineSpec:
+    """Return a pipeline with its source directories stored as they are now, and its environments resolved.
+
+    :raises MlPipelinesError: where a source directory, a script or an environment is missing.
+    """
+    sources = Sources(workspace, spec.base_directory)
+    git = spec.publication.git if spec.publication else git_facts(spec.base_directory or ".")
+
+    def pin(step: StepSpec) -> StepSpec:
+        snapshot = sources.snapshot(step)
+        sources.archive(snapshot)
+        return msgspec.structs.replace(
+            step,
+            pinned=PinnedSource(snapshot=snapshot.digest, hash_paths=sources.hash_paths(step)),
+            environment=sources.environment(step),
+        )
+
+    return _pinned(spec, {step.id: pin(step) for step in spec.steps}, git)
+
+
+def pin_run(workspace: Workspace, folder: RunFolder) -> PipelineSpec:
+    """Return the pipeline of a run, pinned to what the run was made of.
+
+    :raises WorkspaceError: where the run has no plan.
+    :raises SnapshotError: where a snapshot of the run is no longer stored.
+    """
+    run, plan = folder.read_run(), folder.read_plan()
+    if plan is None or not plan.steps:
+        raise WorkspaceError(f"run {run.run} of {run.pipeline} has no plan: it can't be published")
+    steps = {step.id: _pin_as_planned(workspace.store, step, plan) for step in run.spec.steps}
+    return _pinned(run.spec, steps, run.git)
+
+
+def _pin_as_planned(store: Store, step: StepSpec, plan: PlanDocument) -> StepSpec:
+    found = plan.step(step.id)
+    StoredSnapshot(found.snapshot, store).publish(store)
+    pinned = PinnedSource(snapshot=found.snapshot, hash_paths=found.hash_paths)
+    return msgspec.structs.replace(step, pinned=pinned, environment=found.environment)
+
+
+def _pinned(spec: PipelineSpec, steps: Mapping[str, StepSpec], git: dict[str, str]) -> PipelineSpec:
+    return msgspec.structs.replace(
+        spec,
+        steps=tuple(steps[step.id] for step in spec.steps),
+        base_directory="",
+        publication=Publication(id="", name=spec.family, git=git),
+    )
+
+
+# --- publishing --------------------------------------------------------------------------------------------------
+
+
+def publish(
+    workspace: Workspace,
+    spec: PipelineSpec,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    continue_on_step_failure: bool | None = None,
+    run: str | None = None,
+) -> PublishedDocument:
+    """Publish a pipeline that is pinned.
+
+    :param name: what it is published under; the pipeline's name if left out.
+    :param version: a label.
+    :param run: the id of the run that it is published from, if it is.
+    :raises DefinitionError: where the name can't be one.
+    """
+    if spec.publication is None or any(step.pinned is None for step in spec.steps):
+        raise DefinitionError(f"pipeline {spec.name!r} is not pinned: pin it first, then publish it")
+    name = check_name(name or spec.family, "publish(name=…)")
+    git = spec.publication.git
+    described = spec.description if description is None else description
+    go_on = spec.continue_on_step_failure if continue_on_step_failure is None else continue_on_step_failure
+
+    def make(number: int) -> PublishedDocument:
+        identity = _id(name, number)
+        return PublishedDocument(
+            id=identity,
+            name=name,
+            number=number,
+            version=version,
+            run=run,
+            created=time.time(),
+            spec=msgspec.structs.replace(
+                spec,
+                name=identity,
+                description=described,
+                continue_on_step_failure=go_on,
+                publication=Publication(id=identity, name=name, git=git),
+            ),
+        )
+
+    return registry.add_version(workspace.store, PublishedDocument, name, same=lambda _: False, make=make)
+
+
+def _id(name: str, number: int) -> str:
+    """Return the id of a published pipeline: letters, digits and ``._-``, as Airflow wants ids of DAGs."""
+    stem = segment(name)
+    if "=" in stem:  # which folders may have
+        stem = f"{stem.replace('=', '-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{stem}.{number}"
+
+
+# --- finding -----------------------------------------------------------------------------------------------------
+
+
+def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[PublishedDocument, Status]]:
+    """Yield published pipelines with their status, by name and number; never those that were deleted."""
+    paths = {info.path for info in store.walk(_FOLDER)}
+    numbered = []
+    for path in paths:
+        folder, _, file = path.rpartition("/")
+        stem = file.removesuffix(".json")
+        if stem != file and stem.isascii() and stem.isdecimal():
+            numbered.append((folder, int(stem), path))
+    for folder, number, path in sorted(numbered):
+        status = (
+            read_status(store, f"{folder}/{number}")
+            if f"{folder}/{number}.status.json" in paths
+            else "Active"
+        )
+        if status == "Deleted" or (active_only and status != "Active"):
+            continue
+        document = registry.read_or_skip(store, path, PublishedDocument)
+        if document is not None:
+            yield document, status
+
+
+def read_published(store: Store, identity: str) -> PublishedDocument:
+    """Return a published pipeline by its id.
+
+    :raises WorkspaceError: where there is none, or it was deleted.
+    """
+    if found := _IDENTITY.fullmatch(identity):
+        place = f"{_FOLDER}/{found[1]}/{found[2]}"
+        document = _read(store, place)
+        if document is not None and document.id == identity:
+            if read_status(store, place) == "Deleted":
+                raise WorkspaceError(f"published pipeline {identity!r} was deleted")
+            return document
+    known = {document.id: document for document, _ in find_published(store, active_only=False)}
+    if identity in known:
+        return known[identity]
+    raise WorkspaceError(
+        f"there is no published pipeline {identity[:_LONGEST]!r} in {store.url}.{did_you_mean(identity[:_LONGEST], known)}"
+    )
+
+
+def read_status(store: Store, place: PublishedDocument | str) -> Status:
+    """Return the status of a published pipeline."""
+    try:
+        data = store.get(f"{_place(place)}.status.json")
+    except NotFoundError:
+        return "Active"
+    return read_document(data, StatusDocument, what="status", schema=1).status
+
+
+def write_status(store: Store, document: PublishedDocument, status: Status) -> None:
+    """Set the status of a published pipeline."""
+    changed = StatusDocument(status=status, changed=time.time())
+    store.put(f"{_place(document)}.status.json", write_document(changed))
+
+
+def _place(document: PublishedDocument | str) -> str:
+    if isinstance(document, str):
+        return document
+    return f"{_FOLDER}/{segment(document.name)}/{document.number}"
+
+
+def _read(store: Store, place: str) -> PublishedDocument | None:
+    try:
+        data = store.get(f"{place}.json")
+    except NotFoundError:
+        return None
+    return read_document(data, PublishedDocument, what=f"{store.url}/{place}.json", schema=registry.SCHEMA)
