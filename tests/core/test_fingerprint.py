@@ -1,4 +1,5 @@
 import http.server
+import json
 import threading
 import tracemalloc
 from functools import partial
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core import fingerprint, tree
+from airflow_ml_pipelines.core.diff_files import diff_files
 from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.fingerprint import fingerprint_data, list_data
@@ -110,6 +112,38 @@ class TestContent:
         for path in TRAIN:
             local.put("other/" + path.removeprefix("train/"), FILES[path])
         assert of(data("other")).document == of(data("train")).document
+
+    def test_its_files_can_be_kept_to_be_named_later(self, of, tmp_path):
+        asked = data("train")
+        for cache in (None, *2 * [StatCache(tmp_path / "cache")]):
+            found = of(asked, cache=cache)
+            assert found.read_stored() == found.manifest.encode()
+
+    def test_the_files_of_several_locations_are_named_as_one_list(self, of, remote):
+        asked = data("train/deep", "one.csv"), data("train/*.csv", datastore="remote")
+        before = of(Data(locations=(*asked[0].locations, *asked[1].locations))).read_stored()
+        remote.put("train/b.csv", b"other")
+        after = of(Data(locations=(*asked[0].locations, *asked[1].locations)))
+        assert [item.text for item in diff_files(before, after.read_stored()).files] == [
+            "train/b.csv changed"
+        ]
+        kept = json.loads(after.read_stored())
+        assert kept["digest"] == after.document["digest"]
+        assert [row[0] for row in kept["files"]] == [
+            "one.csv",
+            "train/a.csv",
+            "train/b.csv",
+            "train/deep/c.csv",
+        ]
+
+    def test_objects_that_were_not_read_are_told_apart_by_their_versions(self, of, remote):
+        asked = data("train", datastore="remote")
+        before = of(asked, method="etag").read_stored()
+        remote.put("train/a.csv", b"z")
+        remote.put("train/new.csv", b"new")
+        remote.delete("train/b.csv")
+        found = diff_files(before, of(asked, method="etag").read_stored())
+        assert [item.text for item in found.files] == ["new.csv is new", "b.csv is gone", "a.csv changed"]
 
     def test_several_locations_are_known_together_and_in_order(self, of):
         one, two = of(data("train", "one.csv")), of(data("one.csv", "train"))

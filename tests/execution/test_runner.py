@@ -21,7 +21,7 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.new_run import new_run
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.records import find_record
-from airflow_ml_pipelines.core.runs import open_run
+from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec, RegisterSpec
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
@@ -84,6 +84,47 @@ def test_a_changed_input_file_runs_what_reads_it_and_is_named(project):
     changed = project.run()
     assert project.ran() == ALL
     assert "b.txt is new" in reasons(changed, "prepare")
+
+
+def test_what_changed_first_is_named_along_the_whole_chain(project):
+    project.run()
+    project.workspace.datastore().put("in/b.txt", b"more ")
+    changed = project.run()
+    root = "step Prepare: input data: b.txt is new"
+    assert reasons(changed, "train") == f"input data: out.txt changed ({root})"
+    explained = changed.steps["train"].explanation
+    (difference,) = explained.differences
+    assert (difference.step, [cause.text for cause in difference.causes]) == ("prepare", [root])
+    assert explained.against.pipeline == "pipe"
+    assert (
+        RunFolder(project.workspace.store, "pipe", changed.folder.run).steps()["train"].explanation
+        == explained
+    )
+
+
+def test_a_dry_plan_says_what_is_known_of_steps_that_depend_on_others(project):
+    project.run()
+    project.workspace.datastore().put("in/b.txt", b"more ")
+    path = project.folder / "report" / "report.py"
+    path.write_text(path.read_text() + "# changed\n")
+    plan = make_plan(project.workspace, new_run(project.spec), dry=True)
+    assert plan.step("report").reasons == ("depends on step prepare", "source: report.py changed")
+    assert plan.step("report").explanation.reasons == (
+        "source: report.py changed",
+        "input data: step prepare runs before it (input data: b.txt is new)",
+    )
+    assert plan.step("train").reasons == ("depends on step prepare",)
+
+
+def test_the_objects_of_a_store_that_is_not_read_are_named(project):
+    spec = replace_step(
+        project.spec,
+        "prepare",
+        inputs=(msgspec.structs.replace(project.spec.step("prepare").inputs[0], fingerprint="etag"),),
+    )
+    project.run(spec)
+    project.workspace.datastore().put("in/b.txt", b"more ")
+    assert reasons(project.run(spec), "prepare") == "input data: b.txt is new"
 
 
 def test_a_touched_file_is_no_change(project):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from airflow_ml_pipelines.core.diff_keys import Files
+from airflow_ml_pipelines.core.differences import Cause, Explanation
 from airflow_ml_pipelines.core.errors import DocumentError
-from airflow_ml_pipelines.core.explain import explain_miss
-from airflow_ml_pipelines.core.inputs import ResolvedInput, resolve_inputs, resolve_output
+from airflow_ml_pipelines.core.explain import Miss, explain_miss, root_causes
+from airflow_ml_pipelines.core.inputs import ResolvedInput, resolve_inputs, resolve_step
 from airflow_ml_pipelines.core.key import digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
-from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, find_record, set_aside
-from airflow_ml_pipelines.core.runs import OutputDocument, RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument, StepPlan
 from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
 from airflow_ml_pipelines.core.verify import verify_record
@@ -28,7 +30,7 @@ __all__ = ["Go", "Hit", "Outcome", "StepContext", "Wait", "decide", "look_up", "
 class StepContext:
     """A step of a run, with what the plan found out about it.
 
-    :param upstream: the outputs of the steps that it reads from; None to look them up in the run's folder.
+    :param upstream: how the steps went that it reads from; None to look them up in the run's folder.
     :param snapshot: where it was just taken.
     """
 
@@ -37,17 +39,20 @@ class StepContext:
     run: RunDocument
     step: StepSpec
     plan: StepPlan
-    upstream: Mapping[str, Mapping[str, OutputDocument]] | None = None
+    upstream: Mapping[str, StepDocument] | None = None
     snapshot: Snapshot | StoredSnapshot | None = None
+
+    @cached_property
+    def before(self) -> Mapping[str, StepDocument]:
+        """How the steps went that it reads from. :raises DataError: where one has no outputs."""
+        if self.upstream is not None:
+            return self.upstream
+        return {step: resolve_step(self.folder, step) for step in set(self._sources.values())}
 
     @cached_property
     def inputs(self) -> dict[str, ResolvedInput]:
         """The step's inputs. :raises DataError: where one has no data."""
-        upstream = self.upstream
-        if upstream is None:
-            steps = {item.source.step for item in self.step.inputs if isinstance(item.source, StepOutput)}
-            upstream = {step: resolve_output(self.folder, step) for step in steps}
-        return resolve_inputs(self.run.spec, self.step, self.workspace, self.plan.data, upstream)
+        return resolve_inputs(self.run.spec, self.step, self.workspace, self.plan.data, self.before)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -82,16 +87,35 @@ class StepContext:
         return f"{self.run.pipeline}/{self.run.run}/{self.step.id}"
 
     @property
-    def manifests(self) -> dict[str, Callable[[], Manifest]]:
-        """The manifests that are known and perhaps not stored yet, by digest."""
-        found = {
-            str(item.fingerprint.get("digest")): item.read_manifest
+    def files(self) -> Files:
+        """What is known of the files of its inputs and its source."""
+        manifests = {
+            str(item.fingerprint.get("digest")): item.read_stored
             for item in self.inputs.values()
-            if item.read_manifest is not None
+            if item.read_stored is not None
         }
-        if (snapshot := self.snapshot) is not None:
-            found[snapshot.digest] = lambda: snapshot.manifest
-        return found
+        if isinstance(self.snapshot, Snapshot):
+            manifests[self.snapshot.digest] = self.snapshot.encode
+        return Files(self.workspace.store, manifests, self._causes)
+
+    def _causes(self, name: str) -> tuple[str, tuple[Cause, ...]]:
+        """Return the step that makes an input, and why it made another one."""
+        step = self._sources.get(name)
+        if step is None:
+            return "", ()
+        document = self.before[step]
+        with suppress(KeyError):  # a step of a hand-written DAG knows only itself
+            return step, root_causes(
+                step, self.run.spec.step(step).name, document.reasons, document.explanation
+            )
+        return step, root_causes(step, step, document.reasons, document.explanation)
+
+    @property
+    def _sources(self) -> dict[str, str]:
+        """The step that makes each input, for those that a step makes."""
+        return {
+            item.name: item.source.step for item in self.step.inputs if isinstance(item.source, StepOutput)
+        }
 
     def again(self) -> StepContext:
         """Return the same step with its inputs to be looked at afresh."""
@@ -111,10 +135,12 @@ class Go:
 
     :param reasons: why.
     :param lease: held while it runs; None where nobody is to wait for it.
+    :param explanation: the difference to an earlier result, where that is why.
     """
 
     reasons: tuple[str, ...]
     lease: Lease | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)
@@ -159,42 +185,46 @@ def decide(context: StepContext, *, forced: str | None = None) -> Outcome:
 
 
 def _reuse_or_take_lease(context: StepContext, key: str) -> Outcome:
-    found, reasons = look_up(context)
-    if found is not None:
+    # the plan has set a damaged record aside, or named the difference
+    known = context.plan.decision == "run" and context.plan.key == key
+    found = look_up(context, explain=not known)
+    if isinstance(found, Record):
         return Hit(found)
-    if context.plan.decision == "run" and context.plan.key == key:
-        reasons = context.plan.reasons  # the plan has set the damaged record aside, or named the difference
+    reasons, explanation = (context.plan.reasons, context.plan.explanation) if known else found
     lease = acquire_lease(context.workspace.store, key, context.owner, context.workspace.lease_seconds)
     if not isinstance(lease, Lease):
         return Wait(key, lease)
-    found, _ = look_up(context)  # made between the first look and the lease
-    if found is not None:
+    found = look_up(context, explain=False)  # made between the first look and the lease
+    if isinstance(found, Record):
         lease.release()
         return Hit(found)
-    return Go(reasons, lease)
+    return Go(reasons, lease, explanation)
 
 
-def look_up(context: StepContext, *, dry: bool = False) -> tuple[Record | None, tuple[str, ...]]:
+def look_up(context: StepContext, *, dry: bool = False, explain: bool = True) -> Record | Miss:
     """Return the whole record of a step's key, or why there is none.
 
     :param dry: leave a damaged record where it is.
+    :param explain: whether it is to be said in what the key differs from earlier ones.
     """
     store, key = context.workspace.store, context.key
     assert key is not None
     try:
         record = find_record(store, key)
     except DocumentError as error:
-        return None, (str(error),)
+        return Miss((str(error),))
     if record is None:
+        if not explain:
+            return Miss(())
         run, step = context.run, context.step
-        return None, explain_miss(store, run.spec.family, step.id, context.document, context.manifests)
+        return explain_miss(store, run.spec.family, step.id, context.document, context.files)
     problems = verify_record(context.workspace, record)
     if not problems:
-        return record, ()
+        return record
     if not dry:
         kept = set_aside(store, key, problems)
         problems = (*problems, f"the damaged record is set aside as {kept}")
-    return None, tuple(f"result of run {record.origin.run}: {problem}" for problem in problems)
+    return Miss(tuple(f"result of run {record.origin.run}: {problem}" for problem in problems))
 
 
 def reused_step(context: StepContext, record: Record) -> StepDocument:

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import msgspec
-
-from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, StoreError
+from airflow_ml_pipelines.core.diff_keys import Files, diff_keys
+from airflow_ml_pipelines.core.differences import Cause, Difference, Earlier, Explanation, FilesChange
+from airflow_ml_pipelines.core.errors import DocumentError
 from airflow_ml_pipelines.core.history import recent_keys
-from airflow_ml_pipelines.core.layout import manifest_path
-from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, find_record
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["Difference", "diff_keys", "explain_miss"]
+__all__ = ["Miss", "explain_against", "explain_miss", "root_causes"]
 
-Manifests = Mapping[str, Callable[[], Manifest]]
-
-_SHOWN = 5
-_LONGEST = 120
+_CAUSES = 3
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing in which two key documents differ.
+class Miss(NamedTuple):
+    """Why there is no result.
 
-    :param field: the field of the key document.
-    :param text: the difference in words.
+    :param reasons: in words.
+    :param explanation: the difference to the nearest earlier result, None where there is none.
     """
 
-    field: str
-    text: str
+    reasons: tuple[str, ...]
+    explanation: Explanation | None = None
 
 
-def explain_miss(
-    store: Store, pipeline: str, step: str, document: Mapping[str, Any], manifests: Manifests | None = None
-) -> tuple[str, ...]:
+def explain_miss(store: Store, pipeline: str, step: str, document: Mapping[str, Any], files: Files) -> Miss:
     """Return why there is no result for a key document: how it differs from the nearest earlier one of the step.
 
-    :param manifests: those that are not stored yet, by digest.
+    The nearest is the latest of those with the fewest differences.
     """
-    nearest: tuple[Difference, ...] | None = None
-    origin = ""
     keys = recent_keys(store, pipeline, step)
+    nearest: tuple[Record, tuple[Difference, ...]] | None = None
     for key in keys:
         try:
             record = find_record(store, key)
@@ -53,167 +42,53 @@ def explain_miss(
             continue
         if record is None:
             continue
-        differences = diff_keys(record.document, document, store, manifests)
-        if nearest is None or len(differences) < len(nearest):
-            nearest, origin = differences, _name(record)
+        differences = diff_keys(record.document, document)
+        if nearest is None or len(differences) < len(nearest[1]):
+            nearest = record, differences
+        if len(differences) == 1:  # there can't be fewer, so no other one is read
+            break
     if nearest is None:
         gone = "no earlier result of this step is left" if keys else "there is no earlier result of this step"
-        return (gone,)
-    if not nearest:
-        return (f"the result of {origin} is no longer there",)
-    return tuple(difference.text for difference in nearest)
+        return Miss((gone,))
+    explanation = _explain(nearest[0], nearest[1], document, files)
+    return Miss(
+        explanation.reasons or (f"the result of {_earlier(nearest[0]).text} is no longer there",), explanation
+    )
 
 
-def diff_keys(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    store: Store | None = None,
-    manifests: Manifests | None = None,
-) -> tuple[Difference, ...]:
-    """Return in what two key documents differ.
+def explain_against(record: Record, document: Mapping[str, Any], files: Files) -> Explanation:
+    """Return in what a key document differs from that of a record."""
+    return _explain(record, diff_keys(record.document, document), document, files)
 
-    :param store: the workspace's root, where manifests say which files differ.
-    :param manifests: those that are not stored yet, by digest.
+
+def root_causes(
+    step: str, name: str, reasons: Sequence[str], explanation: Explanation | None
+) -> tuple[Cause, ...]:
+    """Return why a step made something else, as the steps after it say it.
+
+    Where it ran because a step before it made something else, that step's reasons are taken, and so on.
+
+    :param step: its id.
+    :param name: what people call it.
+    :param reasons: why it ran, in words; taken where there is no explanation.
     """
-    found: list[Difference] = []
-    library = _Library(store, manifests or {})
-
-    def add(field: str, *texts: str) -> None:
-        found.extend(Difference(field=field, text=text) for text in texts)
-
-    for field in ("schema", "kind", "script", "version"):
-        if old.get(field) != new.get(field):
-            add(field, f"{field}: {_show(old.get(field))} → {_show(new.get(field))}")
-    if old.get("source") != new.get("source"):
-        add("source", f"source: {library.diff(str(old.get('source')), str(new.get('source')))}")
-    if old.get("hash_paths") != new.get("hash_paths"):
-        before, after = dict(old.get("hash_paths", ())), dict(new.get("hash_paths", ()))
-        changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
-        add("hash_paths", f"hash_paths: {', '.join(changed)} changed")
-    if old.get("arguments") != new.get("arguments"):
-        add("arguments", *_arguments(old.get("arguments", []), new.get("arguments", [])))
-    add("parameters", *_mapping("parameter", old.get("parameters", {}), new.get("parameters", {})))
-    add("environment", *_environment(old.get("environment", {}), new.get("environment", {})))
-    add("inputs", *_inputs(library, old.get("inputs", {}), new.get("inputs", {})))
-    add("outputs", *_mapping("output", old.get("outputs", {}), new.get("outputs", {})))
-    return tuple(found)
+    found: dict[Cause, None] = {}
+    for item in explanation.differences if explanation else ():
+        inherited = item.causes if isinstance(item, FilesChange) else ()
+        found |= dict.fromkeys(inherited or (Cause(step=step, name=name, reason=item.text),))
+    return tuple(found)[:_CAUSES] or tuple(
+        Cause(step=step, name=name, reason=reason) for reason in reasons[:_CAUSES]
+    )
 
 
-def _name(record: Record) -> str:
-    return f"run {record.origin.run} of {record.origin.pipeline}"
+def _explain(
+    record: Record, differences: Sequence[Difference], document: Mapping[str, Any], files: Files
+) -> Explanation:
+    return Explanation(
+        against=_earlier(record), differences=files.fill_in(differences, record.document, document)
+    )
 
 
-def _show(value: Any) -> str:
-    text = value if isinstance(value, str) and value else "none" if value is None else json.dumps(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-
-
-def _arguments(old: list[Any], new: list[Any]) -> list[str]:
-    before, after = [_argument(item) for item in old], [_argument(item) for item in new]
-    texts = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
-            continue
-        flag = after[c - 1] if c and after[c - 1].startswith("-") else ""
-        label = f"argument {flag}" if flag else f"argument {c + 1}"
-        texts.append(f"{label}: {' '.join(before[a:b]) or 'none'} → {' '.join(after[c:d]) or 'none'}")
-    return texts
-
-
-def _argument(parts: list[Mapping[str, Any]]) -> str:
-    shown = []
-    for part in parts:
-        if "text" in part:
-            shown.append(str(part["text"]))
-        else:
-            kind = "input" if "input" in part else "output"
-            shown.append(f"<{kind} {part[kind]}>")
-    return "".join(shown)
-
-
-def _mapping(label: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    texts = []
-    for name in sorted({*old, *new}):
-        if name not in old:
-            texts.append(f"{label} {name} is new")
-        elif name not in new:
-            texts.append(f"{label} {name} is gone")
-        elif old[name] != new[name]:
-            texts.append(f"{label} {name}: {_show(old[name])} → {_show(new[name])}")
-    return texts
-
-
-def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    texts = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if before == after:
-            continue
-        if isinstance(before or after, list):
-            gone = [f"-{item}" for item in before or () if item not in (after or ())]
-            come = [f"+{item}" for item in after or () if item not in (before or ())]
-            texts.append(f"environment {name}: {' '.join([*gone, *come]) or 'another order'}")
-        elif name == "variables":
-            both = {*(before or {}), *(after or {})}
-            changed = sorted(n for n in both if (before or {}).get(n) != (after or {}).get(n))
-            texts.append(f"environment variables: {', '.join(changed)} changed")
-        else:
-            texts.append(f"environment {name}: {_show(before)} → {_show(after)}")
-    return texts
-
-
-def _inputs(library: _Library, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    texts = []
-    for name in sorted({*old, *new}):
-        if name not in old:
-            texts.append(f"input {name} is new")
-            continue
-        if name not in new:
-            texts.append(f"input {name} is gone")
-            continue
-        for field in sorted({*old[name], *new[name]}):
-            before, after = old[name].get(field), new[name].get(field)
-            if before == after:
-                continue
-            if field == "data" and before and after and before.get("kind") == after.get("kind") == "content":
-                texts.append(f"input {name}: {library.diff(before['digest'], after['digest'])}")
-            elif field == "data":
-                texts.append(f"input {name}: its data changed")
-            else:
-                texts.append(f"input {name}: {field} {_show(before)} → {_show(after)}")
-    return texts
-
-
-class _Library:
-    """The manifests that are at hand."""
-
-    def __init__(self, store: Store | None, manifests: Manifests) -> None:
-        self._store = store
-        self._manifests = manifests
-
-    def diff(self, old: str, new: str) -> str:
-        """Say in which files two manifests differ, as far as both are at hand."""
-        before, after = self._files(old), self._files(new)
-        if before is None or after is None:
-            return "its files changed"
-        texts = [f"{name} is new" for name in sorted(after.keys() - before.keys())]
-        texts += [f"{name} is gone" for name in sorted(before.keys() - after.keys())]
-        texts += [
-            f"{name} changed" for name in sorted(after.keys() & before.keys()) if after[name] != before[name]
-        ]
-        more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-        return ", ".join(texts[:_SHOWN]) + more if texts else "its files changed"
-
-    def _files(self, digest: str) -> dict[str, tuple[str, bool]] | None:
-        with suppress(MlPipelinesError):  # it only serves an explanation
-            if digest in self._manifests:
-                return _by_path(self._manifests[digest]())
-        for path in (manifest_path(digest), f"snapshots/{digest}.json"):
-            with suppress(StoreError, DocumentError, ValueError):
-                if self._store is not None:
-                    return _by_path(Manifest.from_dict(json.loads(self._store.get(path))))
-        return None
-
-
-def _by_path(manifest: Manifest) -> dict[str, tuple[str, bool]]:
-    return {entry.path: (entry.digest, entry.executable) for entry in manifest}
+def _earlier(record: Record) -> Earlier:
+    origin = record.origin
+    return Earlier(pipeline=origin.pipeline, run=origin.run, step=origin.step, started=record.started)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,20 @@ from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.digest import Digester
 from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.locations import Found, GlobRules, find, split_url
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.manifest import Entry, Manifest, encode_files
 from airflow_ml_pipelines.core.meta import is_strong
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.statcache import StatCache
-from airflow_ml_pipelines.core.store import Store, open_store
+from airflow_ml_pipelines.core.store import Store, join, open_store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
 
-__all__ = ["Fingerprint", "OpenDatastore", "find_location", "fingerprint_data", "list_data"]
+__all__ = ["PENDING", "Fingerprint", "OpenDatastore", "find_location", "fingerprint_data", "list_data"]
 
 OpenDatastore = Callable[[str | None], Store]
 OpenUrl = Callable[[str], Store]
+
+PENDING = "pending"
+"""The ``kind`` of a fingerprint of data that a step is still to make."""
 
 _PIECE = 1 << 20
 
@@ -33,12 +37,15 @@ class Fingerprint:
     :param files: how many files there are; 0 for ``path``, which does not look.
     :param size: their bytes together.
     :param read_manifest: gives the files where their content was read, at one location; else None.
+    :param read_stored: gives the files as manifests are stored, of several locations as if they were one; where no
+        content was read, with the store's versions and without digests. None for ``path``.
     """
 
     document: dict[str, Any]
     files: int = 0
     size: int = 0
     read_manifest: Callable[[], Manifest] | None = None
+    read_stored: Callable[[], bytes] | None = None
 
     @property
     def manifest(self) -> Manifest | None:
@@ -63,17 +70,23 @@ def fingerprint_data(
     :raises DataError: where there is nothing, or it can't be read.
     """
     if method == "path":
-        places = [[location.datastore, location.path] for location in data.locations]
-        return Fingerprint({"kind": "path", "locations": places})
-    parts = [
-        _fingerprint(found, method, cache) for found in list_data(data, open_datastore, open_url=open_url)
-    ]
+        named = [[location.datastore, location.path] for location in data.locations]
+        return Fingerprint({"kind": "path", "locations": named})
+    places = list_data(data, open_datastore, open_url=open_url)
+    parts = [_fingerprint(found, method, cache) for found in places]
     if len(parts) == 1:
         return parts[0]
     documents = [part.document for part in parts]
     kind = "content" if all(document["kind"] == "content" for document in documents) else "etag"
     document = {"kind": kind, "digest": digest_document("ml-pipelines/data/1", documents)}
-    return Fingerprint(document, sum(part.files for part in parts), sum(part.size for part in parts))
+    return Fingerprint(
+        document,
+        sum(part.files for part in parts),
+        sum(part.size for part in parts),
+        read_stored=lambda: _join(
+            [(found.base, part) for found, part in zip(places, parts, strict=True)], document["digest"]
+        ),
+    )
 
 
 def list_data(
@@ -103,9 +116,16 @@ def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
             return _of_tree(_scan(found, cache))
         if not all(is_strong(info.version) for info in found.objects):
             return _of_manifest(_read(found))
-    versions = [[found.relative(info.path), info.size, info.version] for info in found.objects]
-    document = {"kind": "etag", "digest": digest_document("ml-pipelines/data/etag/1", versions)}
-    return Fingerprint(document, len(versions), sum(info.size for info in found.objects))
+    versions = [(found.relative(info.path), info.size, info.version) for info in found.objects]
+    digest = digest_document("ml-pipelines/data/etag/1", versions)
+    return Fingerprint(
+        {"kind": "etag", "digest": digest},
+        len(versions),
+        sum(info.size for info in found.objects),
+        read_stored=lambda: encode_files(
+            ((path, size, "", False, version) for path, size, version in versions), digest
+        ),
+    )
 
 
 def _scan(found: Found, cache: StatCache) -> Tree:
@@ -137,11 +157,22 @@ def _read(found: Found) -> Manifest:
     return Manifest.of(entries, single=found.kind == "file")
 
 
+def _join(parts: Iterable[tuple[str, Fingerprint]], digest: str) -> bytes:
+    """Return the files of several locations as one manifest, each with the folder that its location begins at."""
+    rows = [
+        (join(base, path), size, content, bool(executable), version)
+        for base, part in parts
+        if part.read_stored is not None
+        for path, size, content, executable, version in json.loads(part.read_stored())["files"]
+    ]
+    return encode_files(sorted(rows), digest)
+
+
 def _of_tree(tree: Tree) -> Fingerprint:
     document = {"kind": "content", "digest": tree.digest}
-    return Fingerprint(document, tree.files, tree.size, lambda: tree.manifest)
+    return Fingerprint(document, tree.files, tree.size, lambda: tree.manifest, tree.encode)
 
 
 def _of_manifest(manifest: Manifest) -> Fingerprint:
     document = {"kind": "content", "digest": manifest.digest}
-    return Fingerprint(document, len(manifest), manifest.size, lambda: manifest)
+    return Fingerprint(document, len(manifest), manifest.size, lambda: manifest, manifest.encode)

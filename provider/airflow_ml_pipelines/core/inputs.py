@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import DataError, StoreError, did_you_mean
-from airflow_ml_pipelines.core.fingerprint import Fingerprint, fingerprint_data
-from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.fingerprint import PENDING, Fingerprint, fingerprint_data
 from airflow_ml_pipelines.core.parameters import read_data
-from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder
+from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import (
     Data,
     DataParameter,
@@ -25,7 +24,7 @@ from airflow_ml_pipelines.core.spec import (
 )
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["ResolvedInput", "outside_data", "resolve_inputs", "resolve_output"]
+__all__ = ["ResolvedInput", "outside_data", "resolve_inputs", "resolve_step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +34,14 @@ class ResolvedInput:
     :param fingerprint: what the key document has for the data.
     :param data: where the data lies and in what form the script gets it.
     :param output: the output that it is, None for data from outside of the pipeline.
-    :param read_manifest: gives its files, for data from outside whose content was read.
+    :param read_stored: gives its manifest as it is stored, for data from outside whose files were looked at.
     """
 
     spec: InputSpec
     fingerprint: dict[str, Any]
     data: Data
     output: OutputDocument | None = None
-    read_manifest: Callable[[], Manifest] | None = None
+    read_stored: Callable[[], bytes] | None = None
 
     @property
     def tabular(self) -> TabularFormat | None:
@@ -73,18 +72,23 @@ def resolve_inputs(
     step: StepSpec,
     workspace: Workspace,
     outside: Mapping[str, Data],
-    upstream: Mapping[str, Mapping[str, OutputDocument]],
+    upstream: Mapping[str, StepDocument],
 ) -> dict[str, ResolvedInput]:
     """Return a step's inputs.
 
     :param outside: see :func:`outside_data`.
-    :param upstream: the outputs of each step that this one reads from.
+    :param upstream: how each step went that this one reads from; of one that has not ended, the data is ``pending``.
     :raises DataError: where there is no data.
     """
     found: dict[str, ResolvedInput] = {}
     for item in step.inputs:
         if isinstance(item.source, StepOutput):
-            output = _output(upstream[item.source.step], step, item.source)
+            document = upstream[item.source.step]
+            if not document.ended_well:
+                pending = {"kind": PENDING, "step": item.source.step}
+                found[item.name] = ResolvedInput(spec=item, fingerprint=pending, data=Data(locations=()))
+                continue
+            output = _output(document.outputs, step, item.source)
             found[item.name] = ResolvedInput(
                 spec=item,
                 fingerprint={"kind": "content", "digest": output.digest},
@@ -99,13 +103,13 @@ def resolve_inputs(
         data = outside[item.name]
         fingerprint = _fingerprint(workspace, step, item, data)
         found[item.name] = ResolvedInput(
-            spec=item, fingerprint=fingerprint.document, data=data, read_manifest=fingerprint.read_manifest
+            spec=item, fingerprint=fingerprint.document, data=data, read_stored=fingerprint.read_stored
         )
     return found
 
 
-def resolve_output(folder: RunFolder, step: str) -> Mapping[str, OutputDocument]:
-    """Return the outputs of a step of a run.
+def resolve_step(folder: RunFolder, step: str) -> StepDocument:
+    """Return how a step of a run went whose outputs are needed.
 
     :raises DataError: where the step has not ended well.
     """
@@ -115,7 +119,7 @@ def resolve_output(folder: RunFolder, step: str) -> Mapping[str, OutputDocument]
         raise DataError(
             f"step {step!r} {status} in run {folder.run!r}, so its outputs are not there: clear it to run"
         )
-    return document.outputs
+    return document
 
 
 def _output(outputs: Mapping[str, OutputDocument], step: StepSpec, source: StepOutput) -> OutputDocument:

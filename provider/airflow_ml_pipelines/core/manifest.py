@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError
 
-__all__ = ["SCHEMA", "Entry", "Manifest", "digest_files"]
+__all__ = ["SCHEMA", "Entry", "Manifest", "digest_files", "encode_files"]
 
 SCHEMA = 1
 _TAG = "ml-pipelines/manifest/1"
@@ -78,6 +78,11 @@ class Manifest:
         files = [[e.path, e.size, e.digest, int(e.executable), e.version] for e in self.entries]
         return {"schema": SCHEMA, "digest": self.digest, "single": self.single, "files": files}
 
+    def encode(self) -> bytes:
+        """Return the manifest as it is stored, as JSON."""
+        files = ((e.path, e.size, e.digest, e.executable, e.version) for e in self.entries)
+        return encode_files(files, self.digest, single=self.single)
+
     @classmethod
     def from_dict(cls, document: Any) -> Manifest:
         """Read a stored manifest.
@@ -114,3 +119,19 @@ def digest_files(files: Iterable[tuple[str, int, str, bool]], *, single: bool = 
     ]
     text = '{"files":[' + ",".join(rows) + '],"single":' + ("true}" if single else "false}")
     return hashlib.sha256(_TAG.encode() + b"\0" + text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def encode_files(
+    files: Iterable[tuple[str, int, str, bool, str]], digest: str, *, single: bool = False
+) -> bytes:
+    """Return a manifest as it is stored, without making one: the compact JSON of :meth:`Manifest.to_dict`.
+
+    :param files: path, size, digest, executable bit and version of each file, sorted by path.
+    """
+    quote = json.encoder.encode_basestring
+    rows = [
+        f'[{quote(path)},{size},"{content}",{int(executable)},{quote(version)}]'
+        for path, size, content, executable, version in files
+    ]
+    head = f'{{"schema":{SCHEMA},"digest":"{digest}","single":{"true" if single else "false"},"files":['
+    return (head + ",".join(rows) + "]}").encode("utf-8", "surrogatepass")

@@ -8,12 +8,23 @@ from collections.abc import Callable
 import msgspec
 
 from airflow_ml_pipelines.core.decide import StepContext, look_up, reused_step
+from airflow_ml_pipelines.core.differences import Explanation, is_pending
+from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.explain import explain_miss
 from airflow_ml_pipelines.core.inputs import outside_data
+from airflow_ml_pipelines.core.records import Record
 from airflow_ml_pipelines.core.register import register_outputs
-from airflow_ml_pipelines.core.runs import OutputDocument, PlanDocument, RunDocument, RunFolder, StepPlan
+from airflow_ml_pipelines.core.runs import (
+    Decision,
+    PlanDocument,
+    RunDocument,
+    RunFolder,
+    StepDocument,
+    StepPlan,
+)
 from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.sources import Sources
-from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
+from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 
 __all__ = ["Planner", "make_plan"]
@@ -57,7 +68,7 @@ class Planner:
         self.dry = dry
         self.sources = Sources(workspace, run.spec.base_directory, on_progress=on_progress)
         self._folder = RunFolder(workspace.store, run.pipeline, run.run)
-        self._reused: dict[str, dict[str, OutputDocument]] = {}
+        self._planned: dict[str, StepDocument] = {}
 
     def plan(self, step: StepSpec) -> StepPlan:
         """Return the plan of a step whose predecessors were planned before it."""
@@ -70,52 +81,84 @@ class Planner:
             environment=self.sources.environment(step),
             data=outside_data(step, self.workspace, self.run.parameters),
         )
-        pending = [other for other in step.upstream if other not in self._reused]
-        if self.run.regenerate_outputs:
-            return self._run(prepared, snapshot, ("regenerate_outputs is true",))
-        if not step.allow_reuse:
-            return self._run(prepared, snapshot, ("allow_reuse is false",))
-        if pending:
-            return self._run(
-                prepared, snapshot, tuple(f"depends on step {other}" for other in pending), "depends"
-            )
-        return self._decide(step, prepared, snapshot)
+        context = self.open(step, prepared, snapshot)
+        planned = self._decide(context)
+        self._planned[step.id] = _expected(planned)
+        if planned.decision == "reuse":
+            if not self.dry:
+                register_outputs(self.workspace, step, planned.outputs)
+        elif not self.dry:
+            planned = msgspec.structs.replace(planned, archive=self.sources.archive(snapshot))
+        return planned
 
-    def _decide(self, step: StepSpec, prepared: StepPlan, snapshot: Snapshot | StoredSnapshot) -> StepPlan:
-        sources = {item.source.step for item in step.inputs if isinstance(item.source, StepOutput)}
-        upstream = {other: self._reused[other] for other in sources}
-        context = StepContext(self.workspace, self._folder, self.run, step, prepared, upstream, snapshot)
+    def open(
+        self, step: StepSpec, plan: StepPlan, snapshot: Snapshot | StoredSnapshot | None = None
+    ) -> StepContext:
+        """Return a step whose predecessors were planned; inputs that these are still to make are pending."""
+        return StepContext(self.workspace, self._folder, self.run, step, plan, self._planned, snapshot)
+
+    def _decide(self, context: StepContext) -> StepPlan:
+        step = context.step
+        if self.run.regenerate_outputs:
+            return self._run(context, ("regenerate_outputs is true",))
+        if not step.allow_reuse:
+            return self._run(context, ("allow_reuse is false",))
+        pending = [other for other in step.upstream if not self._planned[other].ended_well]
+        if pending:
+            reasons = tuple(f"depends on step {other}" for other in pending)
+            foreseen = self._foresee(context)
+            own = (
+                tuple(item.text for item in foreseen.differences if not is_pending(item)) if foreseen else ()
+            )
+            return self._run(context, (*reasons, *own), "depends", explanation=foreseen)
         if context.key is None:
-            return self._run(prepared, snapshot, context.unknown)
-        record, reasons = look_up(context, dry=self.dry)
-        if record is None:
-            return self._run(prepared, snapshot, reasons, key=context.key)
-        document = reused_step(context, record)
-        self._reused[step.id] = document.outputs
-        if not self.dry:
-            register_outputs(self.workspace, step, document.outputs)
-        return StepPlan(
-            step=step.id,
+            return self._run(context, context.unknown)
+        found = look_up(context, dry=self.dry)
+        if not isinstance(found, Record):
+            return self._run(context, found.reasons, key=context.key, explanation=found.explanation)
+        document = reused_step(context, found)
+        return msgspec.structs.replace(
+            context.plan,
             decision="reuse",
             reasons=document.reasons,
-            snapshot=prepared.snapshot,
-            hash_paths=prepared.hash_paths,
-            environment=prepared.environment,
-            data=prepared.data,
-            key=record.key,
+            key=document.key,
             outputs=document.outputs,
             reused_from=document.reused_from,
             folder=document.folder,
             saved=document.saved,
         )
 
+    def _foresee(self, context: StepContext) -> Explanation | None:
+        """Return what is known already of a difference, for people who ask; the step itself will find out all."""
+        if not self.dry:
+            return None
+        try:
+            document, files = context.document, context.files
+        except DataError:  # a step before it may still put the data there
+            return None
+        return explain_miss(
+            self.workspace.store, self.run.spec.family, context.step.id, document, files
+        ).explanation
+
     def _run(
         self,
-        prepared: StepPlan,
-        snapshot: Snapshot | StoredSnapshot,
+        context: StepContext,
         reasons: tuple[str, ...],
-        decision: str = "run",
+        decision: Decision = "run",
         key: str | None = None,
+        explanation: Explanation | None = None,
     ) -> StepPlan:
-        archive = "" if self.dry else self.sources.archive(snapshot)
-        return msgspec.structs.replace(prepared, decision=decision, reasons=reasons, key=key, archive=archive)
+        return msgspec.structs.replace(
+            context.plan, decision=decision, reasons=reasons, key=key, explanation=explanation
+        )
+
+
+def _expected(plan: StepPlan) -> StepDocument:
+    """Return a planned step as those after it see it."""
+    return StepDocument(
+        step=plan.step,
+        status="reused" if plan.decision == "reuse" else "waiting",
+        reasons=plan.reasons,
+        explanation=plan.explanation,
+        outputs=plan.outputs,
+    )

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from airflow_ml_pipelines.core import layout
+from airflow_ml_pipelines.core.differences import Explanation
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
@@ -98,6 +99,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param decision: ``reuse`` an earlier result, ``run``, or ``depends`` on what steps before it will make.
     :param reasons: why, in words.
+    :param explanation: the difference to an earlier result, where that is why.
     :param snapshot: the digest of its source directory.
     :param archive: where the snapshot lies, under the workspace's root; "" where it is not needed.
     :param hash_paths: the digest of each of its ``hash_paths``.
@@ -112,6 +114,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: str
     decision: Decision
     reasons: tuple[str, ...] = ()
+    explanation: Explanation | None = None
     snapshot: str
     archive: str = ""
     hash_paths: dict[str, str] = {}
@@ -143,6 +146,7 @@ class StepDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """How a step of a run went.
 
     :param reasons: why it ran, or what it was reused from.
+    :param explanation: the difference to an earlier result, where that is why it ran.
     :param folder: the folder of the attempt that made the outputs, under the workspace's root.
     :param saved: for a reused step: how many seconds the original took.
     """
@@ -151,6 +155,7 @@ class StepDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     step: str
     status: StepStatus
     reasons: tuple[str, ...] = ()
+    explanation: Explanation | None = None
     key: str | None = None
     attempt: int = 0
     folder: str = ""
@@ -241,7 +246,9 @@ class RunFolder:
         found: dict[str, StepDocument] = {}
         for item in plan.steps:
             document = self._read(layout.step_path(self.pipeline, self.run, item.step), StepDocument)
-            waiting = StepDocument(step=item.step, status="waiting", reasons=item.reasons)
+            waiting = StepDocument(
+                step=item.step, status="waiting", reasons=item.reasons, explanation=item.explanation
+            )
             found[item.step] = document or _reused(plan, item.step) or waiting
         return found
 

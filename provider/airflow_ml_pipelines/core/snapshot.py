@@ -45,6 +45,10 @@ class Snapshot:
         except DataError as error:
             raise SnapshotError(str(error)) from None
 
+    def encode(self) -> bytes:
+        """Return the files as a manifest is stored. :raises DataError: as :attr:`manifest`."""
+        return self._tree.encode()
+
     def publish(self, store: Store) -> str:
         """Store the files as an archive and their list beside it, and return the archive's path in the store.
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import compress
+from itertools import compress, repeat
 from pathlib import Path
 
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.digest import read_digest
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest, digest_files
+from airflow_ml_pipelines.core.manifest import Entry, Manifest, digest_files, encode_files
 from airflow_ml_pipelines.core.statcache import RACY_NS, NoStatCache, StatCache, Table
 from airflow_ml_pipelines.core.walk import EVERYTHING, STAT, Listing, Rules, list_file, list_tree
 
@@ -39,7 +39,8 @@ class Tree:
     digest: str
     files: int
     size: int
-    _read: Callable[[], Manifest] = field(repr=False, compare=False)
+    _read: Callable[[], _Columns] = field(repr=False, compare=False)
+    _single: bool = False
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -47,7 +48,12 @@ class Tree:
 
         :raises DataError: where it has to be made anew and the folder has changed.
         """
-        return self._read()
+        return Manifest(tuple(map(Entry, *self._read())), self._single)
+
+    def encode(self) -> bytes:
+        """Return the manifest as it is stored, without making it. :raises DataError: as :attr:`manifest`."""
+        files = zip(*self._read(), repeat(""), strict=False)
+        return encode_files(files, self.digest, single=self._single)
 
 
 def scan_tree(
@@ -110,7 +116,9 @@ class _Scan:
                 listing = self.look(table)
                 fold = listing.fold()
                 if table is not None and table.fold == fold:
-                    return Tree(table.digest, table.files, table.size, partial(self._recall, table))
+                    return Tree(
+                        table.digest, table.files, table.size, partial(self._recall, table), self.single
+                    )
                 return self._read(listing, fold, {} if table is None else table.rows(), started - RACY_NS)
             except FileNotFoundError:
                 continue  # something was removed since its folder was read
@@ -171,17 +179,13 @@ class _Scan:
         )
         columns = ([paths[index] for index in order], sizes, digests, executes)
         digest = digest_files(zip(*columns, strict=True), single=self.single)
-        return Tree(digest, len(counted), sum(sizes), partial(_manifest, columns, single=self.single))
+        return Tree(digest, len(counted), sum(sizes), lambda: columns, self.single)
 
-    def _recall(self, table: Table) -> Manifest:
+    def _recall(self, table: Table) -> _Columns:
         rows = table.rows()
         tree = self._tree(list(rows), list(rows.values()))
         if tree.digest != table.digest:
             tree = replace(self, cache=NoStatCache()).scan()  # the rows were damaged
         if tree.digest != table.digest:
             raise DataError(f"{self.root} has changed since it was looked at: try again")
-        return tree.manifest
-
-
-def _manifest(columns: _Columns, *, single: bool) -> Manifest:
-    return Manifest(tuple(map(Entry, *columns)), single)
+        return tree._read()  # noqa: SLF001 - of its own kind

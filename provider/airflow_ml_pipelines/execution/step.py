@@ -11,6 +11,7 @@ import msgspec
 from airflow_ml_pipelines.core.canonical import compact_json
 from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.errors import (
+    DataError,
     MlPipelinesError,
     StepCanceledError,
     StepFailedError,
@@ -86,6 +87,7 @@ def _new_attempt(context: StepContext, go: Go) -> StepDocument:
         step=step.id,
         status="running",
         reasons=go.reasons,
+        explanation=go.explanation,
         key=go.lease.key if go.lease else None,
         attempt=attempt,
         folder=folder.attempt_folder(step.id, attempt),
@@ -223,14 +225,13 @@ def _keep_input_manifests(context: StepContext) -> None:
     for item in context.inputs.values():
         digest = item.fingerprint.get("digest")
         if (
-            item.read_manifest is None
+            item.read_stored is None
             or not isinstance(digest, str)
             or store.info(manifest_path(digest)) is not None
         ):
             continue
-        manifest = item.read_manifest()
-        if manifest.digest == digest:
-            store.create(manifest_path(digest), compact_json(manifest.to_dict()))
+        with suppress(DataError):  # it changed meanwhile; this only serves explanations
+            store.create(manifest_path(digest), item.read_stored())
 
 
 def _why_not_recorded(context: StepContext) -> str | None:
