@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
+from airflow_ml_pipelines.written.problems import Problem
 from dag_factory.definition import PipelineDefinition
 from dag_factory.parameters import airflow_params
-from dag_factory.problems import Problem
 from dag_factory.resolve import PLAN_TASK
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,17 +19,17 @@ from pydantic import (
     Field,
     PrivateAttr,
     Strict,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from dag_factory.problems import Problem, find_problems
+from airflow_ml_pipelines.written.problems import Problem, describe_value
+from airflow_ml_pipelines.written.source import Source
+from airflow_ml_pipelines.written.traps import hint_for
 from dag_factory.scalars import as_argument, as_datetime, as_duration, as_header, as_paths, as_scalar, type_of
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
-    from dag_factory.yaml_io import Source
 
 __all__ = [
     "DataDefinition",
@@ -42,12 +43,6 @@ __all__ = [
     "StepDefinition",
     "TabularOptions",
 ]
-
-
-def _no_source() -> Any:
-    from dag_factory.yaml_io import Source
-
-    return Source()
 
 
 Strings = Annotated[tuple[str, ...], Strict(strict=False)]
@@ -329,12 +324,14 @@ class PipelineDefinition(_Model):
     data: dict[str, DataDefinition] = {}
     steps: dict[str, StepDefinition] = {}
 
-    _source: Source = PrivateAttr(default_factory=_no_source)
+    _source: Source = PrivateAttr(default_factory=Source)
 
     @field_validator("schema_version", mode="before")
     @classmethod
     def _check_schema(cls, value: Any) -> Any:
-        if type(value) is int and value > 1:
+        if type(value) is not int or value < 1:
+            raise ValueError(f"expected 1, found {describe_value(value)}{hint_for('a number', value)}")
+        if value > 1:
             raise ValueError(
                 f"expected schema version 1, found {value}: a newer version of airflow-provider-ml-pipelines reads it"
             )
@@ -346,14 +343,14 @@ class PipelineDefinition(_Model):
 
         :raises DefinitionError: that names everything that is wrong with single fields.
         """
-        source = source or _no_source()
+        from airflow_ml_pipelines.written.read import fit
+        from dag_factory.resolve import find_resolve_problems
+
+        source = source or Source()
         if not isinstance(document, Mapping):
             source.refuse([Problem((), "expected a mapping with `name:` and `steps:`")])
-        try:
-            definition = cls.model_validate(document)
-        except ValidationError as error:
-            source.refuse(find_problems(error, cls))
-            raise
+        check = partial(find_resolve_problems, base_directory=source.folder) if source.layers else None
+        definition = fit(cls, document, source, check)
         definition._source = source  # noqa: SLF001 - ours
         return definition
 

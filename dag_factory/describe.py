@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.written.source import Source
 from dag_factory._check import kind_of
 from dag_factory.definition import PipelineDefinition
 from dag_factory.unresolve import document_of
-from dag_factory.yaml_io import Source
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG

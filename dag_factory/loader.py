@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
+from airflow_ml_pipelines.written.problems import Problem
 from dag_factory.definition import PipelineDefinition
-from dag_factory.problems import Problem
 from dag_factory.yaml_io import SUFFIXES, pipeline_name
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_ml_pipelines.core.spec import StepSpec
-from dag_factory.problems import Problem
+from airflow_ml_pipelines.written.problems import Problem
 
 __all__ = ["sort_steps"]
 
 
 def sort_steps(steps: Sequence[StepSpec], problems: list[Problem]) -> tuple[StepSpec, ...]:
-    """Return steps in order, those that are free to be anywhere as they were; name a cycle where there is one."""
+    """Return steps in order, those that are free to be anywhere as they were; name every cycle."""
     known = {step.id for step in steps}
     waiting = {step.id: {other for other in step.upstream if other in known} for step in steps}
     ordered: list[StepSpec] = []
@@ -27,7 +27,10 @@ def sort_steps(steps: Sequence[StepSpec], problems: list[Problem]) -> tuple[Step
                 else f"step {circle[0]!r} waits for itself"
             )
             problems.append(Problem(("steps", circle[0]), message, at_key=True))
-            return tuple(steps)
+            left = [step for step in left if step.id not in circle]
+            for others in waiting.values():
+                others.difference_update(circle)
+            continue
         left.remove(free)
         ordered.append(free)
         for others in waiting.values():

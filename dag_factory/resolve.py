@@ -18,9 +18,9 @@ from airflow_ml_pipelines.core.spec import (
     PipelineSpec,
     StepSpec,
 )
+from airflow_ml_pipelines.written.problems import Path, Problem, show_name
 from dag_factory.bindings import Binding, BindingError, parse
 from dag_factory.order import sort_steps
-from dag_factory.problems import Path, Problem
 from dag_factory.resolve_ports import Ports
 from dag_factory.resolve_schedule import check_schedule
 from dag_factory.resolve_values import resolve_data, resolve_environment, resolve_parameter
@@ -33,8 +33,9 @@ __all__ = ["PLAN_TASK", "find_resolve_problems", "resolve"]
 PLAN_TASK = "plan"
 """The id of the task that plans a run; no step can be called so."""
 
-_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
-_PIPELINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_LONGEST = 200
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_PIPELINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDERS = ("run-id", "output-name")
@@ -56,8 +57,8 @@ def resolve(
 def find_resolve_problems(
     definition: PipelineDefinition, base_directory: str | os.PathLike[str] | None
 ) -> list[Problem]:
-    """Return everything that is wrong with a definition as a whole."""
-    resolver = _Resolver(definition, base_directory, check_files=True)
+    """Return everything that is wrong with the definition in a file as a whole."""
+    resolver = _Resolver(definition, base_directory, in_file=True)
     resolver.pipeline()
     return resolver.problems
 
@@ -68,11 +69,13 @@ class _Resolver:
         definition: PipelineDefinition,
         base_directory: str | os.PathLike[str] | None,
         *,
-        check_files: bool,
+        check_files: bool = True,
+        in_file: bool = False,
     ) -> None:
         self.definition = definition
         self.base = FilePath(base_directory or definition.source.folder or ".").absolute()
         self.check_files = check_files
+        self.is_in_file = in_file or definition.source.file is not None
         self.problems: list[Problem] = []
         self.parameters: Mapping[str, ParameterSpec] = {}
 
@@ -106,13 +109,7 @@ class _Resolver:
 
     def _check_names(self) -> None:
         definition = self.definition
-        if not _PIPELINE.fullmatch(definition.name):
-            self.problems.append(
-                Problem(
-                    ("name",),
-                    f"{definition.name!r} is no name for a pipeline: use up to 200 letters, digits, `_`, `-` and `.`",
-                )
-            )
+        self._check_name(_PIPELINE, definition.name, ("name",), "letters, digits, `_`, `-` and `.`")
         for kind in ("steps", "parameters"):
             for name in getattr(definition, kind):
                 self._check_name(_ID, name, (kind, name), "letters, digits, `_` and `-`")
@@ -129,7 +126,10 @@ class _Resolver:
                 for name in getattr(step, kind):
                     path = ("steps", step_id, kind, name)
                     self._check_name(_VARIABLE, name, path, "letters, digits and `_`, no digit first")
-            for name in step.inputs.keys() & step.outputs.keys():
+            for name in step.parameters:
+                path = ("steps", step_id, "parameters", name)
+                self._check_name(_VARIABLE, name, path, "letters, digits and `_`, no digit first")
+            for name in sorted(step.inputs.keys() & step.outputs.keys()):
                 self.problems.append(
                     Problem(
                         ("steps", step_id, "outputs", name),
@@ -138,9 +138,23 @@ class _Resolver:
                     )
                 )
 
+        self._check_loose_names()
+
+    def _check_loose_names(self) -> None:
+        definition = self.definition
+        for name in definition.data:
+            if not name or "://" in name or "${{" in name or len(name) > _LONGEST:
+                message = f"{show_name(name)} can't be the name of data: use words, and no URL or binding"
+                self.problems.append(Problem(("data", name), message, at_key=True))
+        for name in definition.environments:
+            if not name or ":" in name or len(name) > _LONGEST:
+                message = f"{show_name(name)} can't be the name of an environment: use words, without `:`"
+                self.problems.append(Problem(("environments", name), message, at_key=True))
+
     def _check_name(self, pattern: re.Pattern[str], name: str, path: Path, allowed: str) -> None:
-        if not pattern.fullmatch(name):
-            self.problems.append(Problem(path, f"{name!r} can't be a name here: use {allowed}", at_key=True))
+        if not pattern.fullmatch(name) or len(name) > _LONGEST:
+            message = f"{show_name(name)} can't be a name here: use up to {_LONGEST} {allowed}"
+            self.problems.append(Problem(path, message, at_key=path != ("name",)))
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +212,7 @@ class _Resolver:
         if not self.check_files:
             return
         folder = self.base / source_directory
-        where = repr(source_directory) if self.definition.source.file else str(folder)
+        where = repr(source_directory) if self.is_in_file else str(folder)
         if not os.path.isdir(folder):
             place: Path = (*path, "source_directory") if entry.source_directory else ("source_directory",)
             self.problems.append(Problem(place, f"there is no folder {where}"))
@@ -213,6 +227,8 @@ class _Resolver:
     def _step_parameter(self, value: str | float | bool, path: Path) -> ParameterValue | str | float | bool:
         if not isinstance(value, str):
             return value
+        if "\0" in value:
+            self.problems.append(Problem(path, "a value can't have a zero byte in it"))
         try:
             segments = parse(value)
         except BindingError as error:

@@ -22,8 +22,8 @@ from airflow_ml_pipelines.core.spec import (
     StepOutput,
     Text,
 )
+from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.bindings import Binding, BindingError, binding_to_step_output, parse
-from dag_factory.problems import Path, Problem
 from dag_factory.resolve_values import resolve_data, tabular_format
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Ports:
 
     def read_argument(self, text: str, path: Path) -> Argument:
         """Return an argument's segments; outputs of other steps and data parameters in it become inputs."""
+        if "\0" in text:
+            self._problems.append(Problem(path, "an argument can't have a zero byte in it"))
         try:
             segments = parse(text)
         except BindingError as error:

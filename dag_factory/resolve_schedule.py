@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_ml_pipelines.core.errors import did_you_mean
 from airflow_ml_pipelines.core.spec import ParameterSpec
-from dag_factory.problems import Path, Problem
+from airflow_ml_pipelines.written.problems import Path, Problem
 
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition, ScheduleDefinition

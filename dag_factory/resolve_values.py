@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.credentials import check_environment, check_url
+from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.parameters import check_value, read_data
 from airflow_ml_pipelines.core.spec import (
     Data,
@@ -19,8 +21,8 @@ from airflow_ml_pipelines.core.spec import (
     RegisteredDataset,
     TabularFormat,
 )
+from airflow_ml_pipelines.written.problems import Path, Problem, find_problems, show_name
 from dag_factory.definition import DataDefinition, EnvironmentDefinition, ParameterDefinition, TabularOptions
-from dag_factory.problems import Path, Problem, find_problems
 
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition
@@ -37,6 +39,7 @@ __all__ = [
 RUN_OPTIONS = ("regenerate_outputs", "continue_on_step_failure", "experiment_name")
 """What a run takes besides the pipeline's parameters."""
 
+_HOW = "make a datastore of it in the workspace, which takes the credentials from somewhere else"
 _PYTHON = re.compile(r"\d+(\.\d+){0,2}")
 
 
@@ -58,6 +61,7 @@ def resolve_data(
     if entry.dataset is not None:
         return RegisteredDataset(dataset=entry.dataset, version=entry.version)
     places: tuple[str | dict[str, str], ...] = entry.paths or (entry.path or entry.url or "",)
+    _check_places(entry, path, places, problems)
     datastore = entry.datastore or definition.default_datastore
     return Data(
         locations=tuple(_location(place, datastore) for place in places),
@@ -89,6 +93,24 @@ def _check_fields(entry: DataDefinition, path: Path, problems: list[Problem]) ->
         problems.append(Problem((*path, "version"), f"expected a version from 1 on, found {entry.version}"))
     if entry.url is not None and "://" not in entry.url:
         problems.append(Problem((*path, "url"), f"expected a URL such as https://…, found {entry.url!r}"))
+
+
+def _check_places(
+    entry: DataDefinition, path: Path, places: tuple[str | dict[str, str], ...], problems: list[Problem]
+) -> None:
+    """Find URLs that have a secret in them."""
+    for index, place in enumerate(places):
+        if isinstance(place, str) and "://" in place:
+            where: Path = ("paths", index) if entry.paths else ("path" if entry.path else "url",)
+            problems += _caught((*path, *where), partial(check_url, place, "data", _HOW))
+
+
+def _caught(path: Path, check: Callable[[], object]) -> list[Problem]:
+    try:
+        check()
+    except WorkspaceError as error:
+        return [Problem(path, str(error))]
+    return []
 
 
 def _location(place: str | Mapping[str, str], datastore: str | None) -> Location:
@@ -252,6 +274,7 @@ def resolve_environment(
         problems.append(
             Problem((*path, "python"), f"expected a version such as '3.12', found {entry.python!r}")
         )
+    _check_secrets(entry, path, name, problems)
     return EnvironmentSpec(
         name=entry.name or name,
         version=entry.version,
@@ -265,3 +288,26 @@ def resolve_environment(
         variables=entry.variables,
         image=entry.image,
     )
+
+
+def _check_secrets(entry: EnvironmentDefinition, path: Path, name: str, problems: list[Problem]) -> None:
+    what = f"environment {name!r}" if name else "environment"
+    parts: list[tuple[Path, EnvironmentSpec]] = [
+        (("variables", key), EnvironmentSpec(variables={key: value}))
+        for key, value in entry.variables.items()
+    ]
+    for field in ("pip", "pip_options"):
+        items = enumerate(getattr(entry, field))
+        parts += [((field, index), EnvironmentSpec(pip=(item,))) for index, item in items if "://" in item]
+    problems += [
+        Problem((*path, "variables", key), f"{show_name(key)} can't be a variable's name", at_key=True)
+        for key in entry.variables
+        if not key or "=" in key or "\0" in key
+    ]
+    problems += [
+        Problem((*path, "variables", key), "a variable's value can't have a zero byte in it")
+        for key, value in entry.variables.items()
+        if "\0" in value
+    ]
+    for place, spec in parts:
+        problems += _caught((*path, *place), partial(check_environment, spec, what))

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from airflow_ml_pipelines.core.parameters import argument_text
-from dag_factory.problems import describe_value
+from airflow_ml_pipelines.written.problems import describe_value
+from airflow_ml_pipelines.written.traps import hint_for
 
 __all__ = [
     "as_argument",
@@ -39,6 +40,7 @@ def as_duration(value: Any) -> float:
         return float(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value)))
     raise ValueError(
         f"expected a duration such as 90s, 10m, 1h30m or 2d, or a number of seconds, found {describe_value(value)}"
+        + hint_for("a duration", value)
     )
 
 

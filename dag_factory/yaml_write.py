@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from airflow_ml_pipelines.written.values import FLOAT
 from dag_factory.scalars import duration_text, type_of
-from dag_factory.yaml_values import FLOAT
 
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition

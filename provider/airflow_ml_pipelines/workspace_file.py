@@ -9,12 +9,11 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from airflow_ml_pipelines._yaml import YamlProblemError, read_yaml
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.workspace_model import DEFAULT_ROOT, WorkspaceFile, describe_error, find_problems
+from airflow_ml_pipelines.workspace_model import DEFAULT_ROOT, WorkspaceFile, WorkspaceSource, find_problems
+from airflow_ml_pipelines.written.read import build, fit, open_layer
+from airflow_ml_pipelines.written.values import ANYTHING
 
 __all__ = ["FILE_NAME", "create_workspace_file", "find_workspace_file", "load_workspace"]
 
@@ -78,21 +77,25 @@ def _find(path: Path | str | None) -> Path:
     return file
 
 
+_STORE = {"options": ANYTHING}
+_PLACES = {
+    "root": _STORE,
+    "datastores": {"*": _STORE},
+    "compute_targets": {"*": {"*": ANYTHING}},
+}
+
+
 def _read(file: Path) -> Workspace:
-    try:
-        source = read_yaml(file.read_bytes())
-    except YamlProblemError as error:
-        raise WorkspaceError(f"{file}:{error.position.line}:{error.position.column}: {error}") from None
-    try:
-        model = WorkspaceFile.model_validate({} if source.value is None else source.value)
-        problems = list(find_problems(model))
-    except ValidationError as error:
-        problems = [describe_error(item) for item in error.errors(include_url=False)]
-    if problems:
-        placed = [(source.locate(item.path, key=item.at_key), str(item)) for item in problems]
-        raise WorkspaceError(
-            "\n".join(f"{file}:{at.line}:{at.column}: {text}" for at, text in sorted(placed))
-        )
+    layer = open_layer(file, WorkspaceError)
+    document = build(layer, _PLACES)
+    source = WorkspaceSource([layer])
+    if document is None:  # an empty file is a workspace too
+        source.refuse()
+        document = {}
+    if isinstance(document, dict):
+        document = {name: value for name, value in document.items() if not name.startswith("x-")}
+    model = fit(WorkspaceFile, document, source, find_problems)
+    source.refuse(find_problems(model))
     return model.to_workspace(file)
 
 

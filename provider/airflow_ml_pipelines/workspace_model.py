@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from airflow_ml_pipelines._yaml import DocumentPath
 from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
 from airflow_ml_pipelines.core.errors import ComputeTargetException, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
@@ -22,6 +21,9 @@ from airflow_ml_pipelines.core.workspace import (
     Workspace,
 )
 from airflow_ml_pipelines.execution.targets.registry import check_target
+from airflow_ml_pipelines.written.problems import Path as DocumentPath
+from airflow_ml_pipelines.written.problems import Problem
+from airflow_ml_pipelines.written.source import Source
 
 __all__ = [
     "DEFAULT_ROOT",
@@ -29,18 +31,13 @@ __all__ = [
     "ComputeTargetModel",
     "DatastoreModel",
     "EnvironmentModel",
-    "Problem",
     "WorkspaceFile",
-    "describe_error",
+    "WorkspaceSource",
     "find_problems",
 ]
 
 SCHEMA_VERSION = 1
 DEFAULT_ROOT = ".ml-pipelines"
-
-_SECRETIVE = frozenset(
-    {"credentials", "options", "url", "root", "datastores", "pip", "pip_options", "variables"}
-)
 
 
 class _Model(BaseModel):
@@ -180,23 +177,10 @@ def _below(folder: Path, path: str) -> str:
 # --- what is wrong with it ---------------------------------------------------------------------------------------
 
 
-class Problem(NamedTuple):
-    """Something that is wrong with a file.
+class WorkspaceSource(Source):
+    """The text of a workspace file."""
 
-    :param path: the place in the document.
-    :param at_key: whether the key is wrong and not the value.
-    """
-
-    path: DocumentPath
-    message: str
-    at_key: bool = False
-
-    def __str__(self) -> str:
-        """Return the place and the message."""
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(
-            "."
-        )
-        return f"{place}: {self.message}" if place else self.message
+    error = WorkspaceError
 
 
 def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
@@ -235,60 +219,8 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
             yield Problem((field,), f"there is no {noun} {value!r} in this file.{did_you_mean(value, known)}")
 
 
-def _caught(path: DocumentPath, check: Any, *arguments: Any) -> Iterator[Problem]:
+def _caught(path: DocumentPath, check: Callable[..., object], *arguments: Any) -> Iterator[Problem]:
     try:
         check(*arguments)
     except (ComputeTargetException, WorkspaceError) as error:
         yield Problem(path, str(error))
-
-
-_EXPECTED = {
-    "bool_type": "true or false",
-    "dict_type": "a mapping of names to values",
-    "float_type": "a number",
-    "greater_than_equal": "at least {ge:g}",
-    "invalid_key": "a name",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "model_type": "a mapping of fields to values",
-    "model_attributes_type": "a mapping of fields to values",
-    "string_too_short": "some text",
-    "string_type": "text",
-}
-
-
-def describe_error(item: Mapping[str, Any]) -> Problem:
-    """Return what pydantic says of a field, in our words; no text repeats what may be a secret."""
-    kind: str = item["type"]
-    path = tuple(part for part in item["loc"] if part != "[key]")
-    if kind == "extra_forbidden":
-        return Problem(path, f"unknown field.{did_you_mean(str(path[-1]), _fields(path))}", at_key=True)
-    if kind == "missing":
-        return Problem(path[:-1], f"the field {path[-1]!r} is missing", at_key=True)
-    expected = _EXPECTED.get(kind, item["msg"]).format(**item.get("ctx", {}))
-    found = _describe(item["input"], secret=not _SECRETIVE.isdisjoint(map(str, path)))
-    hint = ": put it in quotes" if kind == "string_type" and isinstance(item["input"], int | float) else ""
-    at_key = kind == "invalid_key" or item["loc"][-1:] == ("[key]",)
-    return Problem(path, f"expected {expected}, found {found}{hint}", at_key=at_key)
-
-
-def _fields(path: DocumentPath) -> list[str]:
-    models: dict[str, type[BaseModel]] = {
-        "root": DatastoreModel,
-        "datastores": DatastoreModel,
-        "compute_targets": ComputeTargetModel,
-        "environments": EnvironmentModel,
-    }
-    model = models.get(str(path[0]), WorkspaceFile) if len(path) > 1 else WorkspaceFile
-    return list(model.model_fields)
-
-
-def _describe(value: Any, *, secret: bool) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "text" if secret else f"the text {value[:60]!r}"
-    if isinstance(value, int | float):
-        return "a number" if secret else f"the number {value}"
-    known = {dict: "a mapping", list: "a list", type(None): "nothing"}
-    return known.get(type(value), f"a {type(value).__name__}")

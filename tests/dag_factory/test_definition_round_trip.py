@@ -54,7 +54,8 @@ TRICKY = st.sampled_from(
 )
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXT = st.one_of(TRICKY, st.text(CHARACTERS, max_size=8))
-NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.one_of(WHOLE, st.floats(allow_nan=False, allow_infinity=False))
 SCALARS = st.one_of(TEXT, st.booleans(), NUMBERS)
 JSON = st.recursive(
     SCALARS,
@@ -95,7 +96,7 @@ DATA = TABULAR | {
     ).map(tuple),
     "url": st.one_of(TEXT, st.just("https://example.org/x")),
     "dataset": TEXT,
-    "version": st.integers(),
+    "version": WHOLE,
     "type": st.sampled_from(["file", "tabular"]),
     "fingerprint": st.sampled_from(["content", "etag"]),
 }
@@ -105,7 +106,7 @@ SETTINGS = {
     "timeout": DURATIONS,
     "pool": TEXT,
     "queue": TEXT,
-    "priority_weight": st.integers(),
+    "priority_weight": WHOLE,
 }
 INPUTS = some(
     InputDefinition,

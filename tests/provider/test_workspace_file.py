@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, DatastoreSpec
 from airflow_ml_pipelines.workspace_file import create_workspace_file, find_workspace_file, load_workspace
+from airflow_ml_pipelines.workspace_model import WorkspaceFile
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -27,16 +28,6 @@ def load(tmp_path):
         return load_workspace(tmp_path)
 
     return write_and_load
-
-
-@pytest.fixture
-def problems(tmp_path, load):
-    def of(text):
-        with pytest.raises(WorkspaceError) as caught:
-            load(text)
-        return [line.removeprefix(f"{tmp_path}/workspace.yaml:") for line in str(caught.value).splitlines()]
-
-    return of
 
 
 FULL = """\
@@ -107,77 +98,33 @@ def test_datastores_lie_beside_the_file_wherever_the_process_is(tmp_path, load, 
     assert (tmp_path / "data" / "raw" / "x").exists()
 
 
-# --- what is wrong -----------------------------------------------------------------------------------------------
+# --- what is wrong (tests/broken has what each mistake is told) ---------------------------------------------------
 
 
-def test_an_unknown_field_is_named_with_its_place_and_the_nearest(problems):
-    assert problems("name: a\ndatastore: {}\n")[0].startswith(
-        "2:1: datastore: unknown field. Did you mean 'datastores'?"
-    )
-    assert problems("datastores:\n  a:\n    urls: x\n    url: y\n")[0].startswith(
-        "3:5: datastores.a.urls: unknown field. Did you mean 'url'? There are: connection, credentials, options, url."
-    )
-    assert "Did you mean 'python'?" in problems("environments: {e: {pyton: '3.12'}}\n")[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("lease_seconds: soon", "1:16: lease_seconds: expected a number, found the text 'soon'"),
-        ("lease_seconds: 0", "1:16: lease_seconds: expected at least 1, found the number 0"),
-        ("name: 3", "1:7: name: expected text, found the number 3: put it in quotes"),
-        ("name: ''", "1:7: name: expected some text, found the text ''"),
-        ("datastores: [a]", "1:13: datastores: expected a mapping of names to values, found a list"),
-        ("datastores: {a: }", "1:17: datastores.a: expected a mapping of fields to values, found nothing"),
-        ("datastores: {a: {connection: c}}", "1:14: datastores.a: the field 'url' is missing"),
-        ("environments: {e: {python: 3.10}}", "found the number 3.1: put it in quotes"),
-        ("environments: {e: {user_managed: maybe}}", "expected true or false, found the text 'maybe'"),
-        ("- a", "1:1: expected a mapping of fields to values, found a list"),
-        ("compute_targets: {a: {image: x}}", "the field 'type' is missing"),
-        ("1: 2", "1:1: [1]: expected a name, found the number 1"),
-        ("default_datastore: raw", "1:20: default_datastore: there is no datastore 'raw' in this file."),
-        (
-            "default_compute_target: locl",
-            "there is no compute target 'locl' in this file. Did you mean 'local'?",
-        ),
-        ("schema_version: 2", "1:17: schema_version: expected at most 1, found 2: it needs a newer version"),
-        ("environments: {'a:1': {}}", "expected a name without ':'"),
-        ("environments: {e: {user_managed: true, pip: [a]}}", "user_managed: true installs nothing"),
-        ("environments: {e: {interpreter: /x, pip: [a]}}", "interpreter is for user_managed: true"),
-    ],
-)
-def test_what_was_expected_and_found_is_said(problems, text, problem):
-    found = problems(text)
-    assert len(found) == 1
-    assert problem in found[0]
-
-
-def test_all_mistakes_are_said_at_once_in_their_order(problems):
-    found = problems("lease_seconds: x\nnme: a\nname: 3\n")
-    assert [line.split(":")[0] for line in found] == ["1", "2", "3"]
-
-
-def test_a_key_that_is_there_twice_is_refused(problems):
-    assert problems("datastores:\n  a: x\n  b: y\n  a: z\n") == [
-        "4:3: the key 'a' is there already, at line 2: take one of them out"
+def test_all_mistakes_are_said_at_once_each_with_its_line(tmp_path, load):
+    with pytest.raises(WorkspaceError) as caught:
+        load("lease_seconds: x\nnme: a\n")
+    file = tmp_path / "workspace.yaml"
+    assert str(caught.value).splitlines() == [
+        f"{file}:1:16: lease_seconds: expected a number, found the text 'x'",
+        "  1 | lease_seconds: x",
+        "    |                ^",
+        f"{file}:2:1: nme: unknown field. Did you mean 'name'? There are: {', '.join(sorted(WorkspaceFile.model_fields))}.",
+        "  2 | nme: a",
+        "    | ^^^",
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["a: [", "a: b: c", "\tx: 1", "a: *b", "? [1]\n: 2\n? {a: 1}\n: 3", "a: 2024-13-45", "--- a\n--- b"],
-)
-def test_what_is_no_yaml_says_where(problems, text):
-    line, column, message = problems(text)[0].split(":", 2)
-    assert int(line) >= 1
-    assert int(column) >= 1
-    assert message.strip()
-
-
-def test_python_objects_are_not_made(problems, tmp_path):
+def test_no_python_objects_are_made(tmp_path, load):
     target = tmp_path / "made"
-    assert "not YAML" in problems(f"name: !!python/object/apply:os.mkdir [{target}]")[0]
+    with pytest.raises(WorkspaceError):
+        load(f"name: !!python/object/apply:os.mkdir [{target}]")
     assert not target.exists()
+
+
+def test_room_for_anchors_is_not_read(load):
+    workspace = load("x-store: &store {options: {anon: true}}\ndatastores: {a: {<<: *store, url: s3://b}}\n")
+    assert workspace.datastores()["a"].options == {"anon": True}
 
 
 @given(st.binary(max_size=60))
@@ -193,29 +140,6 @@ def test_no_bytes_raise_anything_but_a_workspace_error(tmp_path_factory, data):
     except WorkspaceError as error:
         message = str(error)
     assert str(file) in message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "root: s3://user:hunter2@bucket",
-        "root: {url: x, options: {secret: hunter2}}",
-        "datastores: {a: 's3://user:hunter2@bucket'}",
-        "datastores: {a: {url: 's3://b', credentials: {secret: hunter2}}}",
-        "datastores: {a: {url: 's3://b', credentials: hunter2}}",
-        "datastores: {a: {url: 's3://b', options: hunter2}}",
-        "datastores: {a: {url: [hunter2]}}",
-        "environments: {e: {variables: {API_KEY: hunter2}}}",
-        "environments: {e: {variables: hunter2}}",
-        "environments: {e: {pip_options: ['--index-url https://u:hunter2@h/']}}",
-        "compute_targets: {c: {type: databricks, access_token: hunter2}}",
-    ],
-)
-def test_a_secret_in_the_file_is_refused_and_not_repeated(problems, text):
-    found = problems(text)
-    assert len(found) == 1
-    assert found[0].startswith("1:")
-    assert "hunter2" not in found[0]
 
 
 # --- finding -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ __all__ = [
     "check_environment",
     "check_options",
     "check_url",
+    "looks_secret",
     "mask_url",
     "resolve_credentials",
     "resolve_variables",
@@ -46,9 +47,10 @@ _QUERY_SECRET = re.compile(
 _USER_INFO = re.compile(r"(?<=://)([^/?#\s@]*:)?[^/?#\s]*@")
 
 
-def check_url(url: str, what: str) -> None:
+def check_url(url: str, what: str, how: str = _HOW) -> None:
     """Refuse a URL that has a secret in it.
 
+    :param how: what to do instead.
     :raises WorkspaceError: for a password, a token or a signature; the text does not repeat it.
     """
     try:
@@ -62,7 +64,7 @@ def check_url(url: str, what: str) -> None:
         raise WorkspaceError(f"{what}: expected a URL or a path, found {mask_url(url)!r}") from None
     if secret:
         raise WorkspaceError(
-            f"{what}: the URL {mask_url(url)!r} has a secret in it, and secrets are never stored; {_HOW}"
+            f"{what}: the URL {mask_url(url)!r} has a secret in it, and secrets are never stored; {how}"
         )
 
 
@@ -153,6 +155,17 @@ def _value(variable: str, what: str) -> str:
     return value
 
 
-def mask_url(text: str) -> str:
-    """Return text with the user and password of every URL, and what in a query is a secret, replaced by ``***``."""
-    return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
+def mask_url(text: str, *, keep_length: bool = False) -> str:
+    """Return text with the user and password of every URL, and what in a query is a secret, replaced by ``***``.
+
+    :param keep_length: whether each character is replaced by one ``*``, so that nothing else moves.
+    """
+    if not keep_length:
+        return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
+    text = _USER_INFO.sub(lambda found: "*" * (len(found[0]) - 1) + "@", text)
+    return _QUERY_SECRET.sub(lambda found: found[1] + "*" * (len(found[0]) - len(found[1])), text)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether what an option or variable of a name holds is a secret."""
+    return bool(_SECRET.search(name))

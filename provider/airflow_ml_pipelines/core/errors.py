@@ -46,16 +46,18 @@ __all__ = [
 
 
 class MlPipelinesError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
 
-
-class DefinitionError(MlPipelinesError, ValueError):
-    """A pipeline, step or argument that can't be built.
-
-    :ivar problems: each single problem with its place in the definition, where there are several.
+    :ivar problems: each single problem with its place in a document, where there are several.
+    :ivar findings: each single problem with its place in a file, where it has one.
     """
 
     problems: tuple[object, ...] = ()
+    findings: tuple[object, ...] = ()
+
+
+class DefinitionError(MlPipelinesError, ValueError):
+    """A pipeline, step or argument that can't be built."""
 
 
 class ParameterError(DefinitionError):
