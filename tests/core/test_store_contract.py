@@ -17,7 +17,7 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.store import LocalStore, Store, open_store
+from airflow_ml_pipelines.core.store import LocalStore, Store, is_unfinished, open_store
 
 ODD_NAMES = [
     "with space",
@@ -266,6 +266,25 @@ class TestListing:
         store.put("a/object", b"x")
         assert paths(store) == ["a/object"]
 
+    def test_what_a_killed_writer_left_is_listed_on_demand(self, store):
+        store.put("a/.~1234-ab", b"half")
+        store.put("a/object", b"x")
+        found = sorted(info.path for info in store.walk("a", unfinished=True))
+        assert found == ["a/.~1234-ab", "a/object"]
+        assert [is_unfinished(path) for path in found] == [True, False]
+
+    def test_folders_have_names(self, store):
+        for path in ("top", "a/one", "a/b/two", "a/c d/[1]", "ab/three"):
+            store.put(path, b"")
+        assert store.folders() == ["a", "ab"]
+        assert store.folders("a") == store.folders("a/") == ["b", "c d"]
+
+    @pytest.mark.parametrize("folder", ["none", "object", "object/below", "folder"])
+    def test_there_may_be_no_folders(self, store, folder):
+        store.put("object", b"x")
+        store.put("folder/object", b"x")
+        assert store.folders(folder) == []
+
     def test_a_thousand_objects_are_listed(self, store):
         wanted = [f"{number % 7}/{number:04}" for number in range(1000)]
         for path in wanted:
@@ -307,6 +326,48 @@ class TestDeleting:
         store.delete("a*")
         store.delete("[a]1")
         assert paths(store) == ["a1"]
+
+
+class TestRemoving:
+    def test_a_folder_is_removed_with_all_that_is_below_it(self, store):
+        for path in ("a/one", "a/b/two", "a/.~12-ab", "ab/three", "a.txt"):
+            store.put(path, b"x")
+        store.remove("a")
+        assert paths(store) == ["a.txt", "ab/three"]
+        assert store.folders() == ["ab"]
+
+    @pytest.mark.parametrize("folder", ["none", "none/none", "object", "object/below"])
+    def test_removing_what_is_no_folder_does_nothing(self, store, folder):
+        store.put("object", b"x")
+        store.remove(folder)
+        assert paths(store) == ["object"]
+
+    @pytest.mark.parametrize("folder", ["", "/", "..", "a/.."])
+    def test_the_whole_of_a_store_is_never_removed(self, store, folder):
+        store.put("object", b"x")
+        with pytest.raises(InvalidPathError):
+            store.remove(folder)
+        assert paths(store) == ["object"]
+
+    def test_a_name_is_no_pattern(self, store):
+        for path in ("a1/x", "a*/x", "[a]1/x"):
+            store.put(path, b"x")
+        store.remove("a*")
+        store.remove("[a]1")
+        assert paths(store) == ["a1/x"]
+
+
+def test_what_links_lead_to_is_not_removed(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("x")
+    store = LocalStore(tmp_path / "store")
+    store.put("a/object", b"x")
+    (store.root / "a/link").symlink_to(tmp_path / "mine")
+    (store.root / "linked").symlink_to(tmp_path / "mine")
+    store.remove("a")
+    store.remove("linked")
+    assert (tmp_path / "mine/file").read_text() == "x"
+    assert list(store.root.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from urllib.parse import urlsplit
 
 from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError, did_you_mean
+from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.meta import object_info
-from airflow_ml_pipelines.core.store import ObjectInfo, check_path, probe_clock
+from airflow_ml_pipelines.core.store import ObjectInfo, check_path, is_unfinished, probe_clock
 from airflow_ml_pipelines.core.walk import ASIDE
 
 __all__ = ["EXTRAS", "FsspecStore"]
@@ -43,6 +45,7 @@ EXTRAS: Final = {
 _OBJECT_STORES = frozenset({"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs", "oss", "memory"})
 """Where an object appears whole when its upload ends, and folders need not be made."""
 
+_THREADS = 16
 _MEMORY = threading.Lock()
 
 # the last one: what the file system in memory says where a part of the path is an object
@@ -126,7 +129,7 @@ class FsspecStore:
             return None
         return None if info.get("type") == "directory" else self._object_info(check_path(path), info)
 
-    def walk(self, path: str = "") -> Iterator[ObjectInfo]:
+    def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         top = self._file(path)
         with self._errors(path, "listed"):
             self._system.invalidate_cache()
@@ -140,14 +143,35 @@ class FsspecStore:
             # an object of the same name as the folder is not below it, and markers of folders are no objects
             if not name.startswith(below) or name.endswith("/") or info.get("type") == "directory":
                 continue
-            if not name.rpartition("/")[2].startswith(ASIDE):
+            if unfinished or not is_unfinished(name):
                 yield self._object_info(name[skip:], info)
+
+    def folders(self, path: str = "") -> list[str]:
+        top = self._file(path)
+        with suppress(NotFoundError), self._errors(path, "listed"):
+            self._system.invalidate_cache()
+            below = top.rstrip("/") + "/"
+            return sorted(
+                info["name"].rstrip("/").removeprefix(below)
+                for info in self._system.ls(top, detail=True)
+                if info.get("type") == "directory" and info["name"].startswith(below)
+            )
+        return []
 
     def delete(self, path: str) -> None:
         target = self._object(path)
         with suppress(NotFoundError), self._errors(path, "removed"):
             # rm() would take the path for a glob
             self._system.rm_file(target)
+
+    def remove(self, path: str) -> None:
+        folder = self._object(path)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="remove") as pool:
+            list(pool.map(self.delete, [info.path for info in self.walk(path, unfinished=True)]))
+        if not self._whole and not is_glob(folder):  # which rm() would take it for; empty folders do no harm
+            with suppress(NotFoundError), self._errors(path, "removed"):
+                if self._system.isdir(folder):
+                    self._system.rm(folder, recursive=True)
 
     def open(self, path: str) -> BinaryIO:
         if "memory" in self._protocols:  # where all readers of an object share one position

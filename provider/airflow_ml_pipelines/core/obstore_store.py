@@ -7,6 +7,7 @@ that is never cached) and takes a fraction of the time for many small objects.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import secrets
@@ -23,7 +24,7 @@ from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.meta import WEAK
 from airflow_ml_pipelines.core.obstore_options import ObjectStoreConfig
-from airflow_ml_pipelines.core.store import ObjectInfo, check_path, probe_clock
+from airflow_ml_pipelines.core.store import ObjectInfo, check_path, is_unfinished, probe_clock
 from airflow_ml_pipelines.core.walk import ASIDE
 
 if TYPE_CHECKING:
@@ -95,20 +96,33 @@ class ObstoreStore:
             return None
         return _object_info(target, meta)
 
-    def walk(self, path: str = "") -> Iterator[ObjectInfo]:
+    def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         folder = check_path(path)
         with self._errors(path, "listed"):
             for metas in obstore.list(self._store, folder or None, chunk_size=_LISTED):
                 for meta in metas:
                     name = meta["path"]
                     # some tools mark a folder with an object of its name
-                    if name not in ("", folder) and not name.rpartition("/")[2].startswith(ASIDE):
+                    if name not in ("", folder) and (unfinished or not is_unfinished(name)):
                         yield _object_info(name, meta)
+
+    def folders(self, path: str = "") -> list[str]:
+        folder = check_path(path)
+        with self._errors(path, "listed"):
+            found = obstore.list_with_delimiter(self._store, folder or None)["common_prefixes"]
+        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
 
     def delete(self, path: str) -> None:
         target = self._object(path)
         with suppress(NotFoundError), self._errors(path, "removed"):
             obstore.delete(self._store, target)
+
+    def remove(self, path: str) -> None:
+        self._object(path)
+        infos = self.walk(path, unfinished=True)
+        while batch := [info.path for info in itertools.islice(infos, _LISTED)]:
+            with self._errors(path, "removed"):
+                obstore.delete(self._store, batch)
 
     def open(self, path: str) -> BinaryIO:
         with self._errors(path, "read"):

@@ -18,7 +18,7 @@ from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["SCHEMA", "Record", "find_record", "set_aside", "write_record"]
+__all__ = ["SCHEMA", "Record", "SetAside", "find_record", "set_aside", "write_record"]
 
 SCHEMA = 1
 

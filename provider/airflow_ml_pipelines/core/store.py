@@ -22,7 +22,16 @@ from urllib.parse import quote, unquote_to_bytes
 from airflow_ml_pipelines.core.errors import DataError, InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.walk import ASIDE, Trail, extend_trail
 
-__all__ = ["LocalStore", "ObjectInfo", "Store", "check_path", "join", "open_store", "probe_clock"]
+__all__ = [
+    "LocalStore",
+    "ObjectInfo",
+    "Store",
+    "check_path",
+    "is_unfinished",
+    "join",
+    "open_store",
+    "probe_clock",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,21 @@ class Store(Protocol):
     def info(self, path: str) -> ObjectInfo | None:
         """Return what the store says of an object, None where there is none (or a folder)."""
 
-    def walk(self, path: str = "") -> Iterator[ObjectInfo]:
-        """Yield every object below a folder, in no order; nothing where there is no such folder."""
+    def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
+        """Yield every object below a folder, in no order; nothing where there is no such folder.
+
+        :param unfinished: also what is being written at this moment, or was when its writer was killed
+            (:func:`is_unfinished`).
+        """
+
+    def folders(self, path: str = "") -> list[str]:
+        """Return the names of the folders in a folder, sorted; none where there is no such folder."""
 
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+    def remove(self, path: str) -> None:
+        """Remove every object below a folder, and the folder where a store has such."""
 
     def open(self, path: str) -> BinaryIO:
         """Open an object for reading. :raises NotFoundError: where there is none."""
@@ -98,6 +117,11 @@ def check_path(path: str) -> str:
     if ".." in segments:
         raise InvalidPathError(f"{path!r} would leave the store: take the '..' out")
     return "/".join(segments)
+
+
+def is_unfinished(path: str) -> bool:
+    """Return whether an object is one that is being written, or was when its writer was killed."""
+    return path.rpartition("/")[2].startswith(ASIDE)
 
 
 def join(*parts: str) -> str:
@@ -204,7 +228,7 @@ class LocalStore:
             return None
         return _object_info(check_path(path), found) if stat.S_ISREG(found.st_mode) else None
 
-    def walk(self, path: str = "") -> Iterator[ObjectInfo]:
+    def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         """Yield every object below a folder. Links are followed; what is neither file nor folder is left out.
 
         :raises StoreError: for a folder that can't be read, and for a link that leads back to where it is.
@@ -217,7 +241,7 @@ class LocalStore:
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.name.startswith(ASIDE):
+                        if entry.name.startswith(ASIDE) and not unfinished:
                             continue
                         if entry.is_dir():
                             link = entry.is_symlink()
@@ -233,9 +257,25 @@ class LocalStore:
             except OSError as error:
                 raise StoreError(f"folder {folder} can't be read: {error.strerror}") from error
 
+    def folders(self, path: str = "") -> list[str]:
+        with suppress(NotFoundError), self._reading(path, "listed") as folder, os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+        return []
+
     def delete(self, path: str) -> None:
         with suppress(NotFoundError), self._reading(path, "removed") as target:
             os.unlink(target)
+
+    def remove(self, path: str) -> None:
+        """Remove a folder with all that is in it. Links are removed, not what they lead to."""
+        if not check_path(path):
+            raise InvalidPathError(f"{path!r} names no folder in {self.url}")
+        with suppress(NotFoundError), self._reading(path, "removed") as folder:
+            if os.path.islink(folder):
+                os.unlink(folder)
+            while os.path.isdir(folder) and not os.path.islink(folder):
+                with suppress(FileNotFoundError):  # another one removes it too
+                    shutil.rmtree(folder)
 
     def open(self, path: str) -> BinaryIO:
         with self._reading(path) as source:

@@ -1,0 +1,116 @@
+"""Checks what is kept by digest or by name: snapshots, manifests, histories, registrations, and what is left over."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+
+from airflow_ml_pipelines.core import history, layout, registry
+from airflow_ml_pipelines.core.check.look import Finding, Look
+from airflow_ml_pipelines.core.history import History
+from airflow_ml_pipelines.core.registry import (
+    FOLDERS,
+    DatasetRecord,
+    DefaultsDocument,
+    EnvironmentDocument,
+)
+from airflow_ml_pipelines.core.store import is_unfinished
+
+__all__ = [
+    "check_histories",
+    "check_manifests",
+    "check_others",
+    "check_registered",
+    "check_snapshots",
+]
+
+_KNOWN = frozenset(
+    {"data", "endpoints", "history", "leases", "manifests", "pipelines", "reuse", "runs", "snapshots"}
+    | set(FOLDERS.values())
+)
+
+
+def check_snapshots(look: Look) -> Iterator[Finding]:
+    """Check that each snapshot is a whole archive of the files that its list has."""
+    found = {info.path for info in look.objects("snapshots")}
+    for path in sorted(found):
+        stem, _, kind = path.rpartition(".")
+        if kind == "zip":
+            _check_archive(look, path)
+            if f"{stem}.json" not in found:
+                look.say("note", path, "its list is missing; the next run with these files writes it")
+        elif kind != "json":
+            look.say("note", path, "nothing that this version knows")
+        elif (manifest := look.manifest(path)) is not None and stem != f"snapshots/{manifest.digest}":
+            look.say("broken", path, f"it is the list of another snapshot, {manifest.digest}")
+        yield from look.take()
+
+
+def _check_archive(look: Look, path: str) -> None:
+    try:
+        with look.store.open(path) as file, zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except FileNotFoundError:
+        return
+    except (zipfile.BadZipFile, OSError) as error:
+        look.say("broken", path, f"it is no whole archive: {error}")
+        return
+    listing = path.removesuffix(".zip") + ".json"
+    manifest = look.manifest(listing)
+    if manifest is not None and names != [entry.path for entry in manifest]:
+        look.say("broken", path, "it has not the files of its list")
+
+
+def check_manifests(look: Look) -> Iterator[Finding]:
+    """Check that each manifest is kept under its own digest."""
+    for shard in look.store.folders("manifests"):
+        for info in look.objects(f"manifests/{shard}"):
+            manifest = look.manifest(info.path)
+            if manifest is not None and info.path != layout.manifest_path(manifest.digest):
+                look.say("broken", info.path, f"it is another manifest, {manifest.digest}")
+        yield from look.take()
+
+
+def check_histories(look: Look) -> Iterator[Finding]:
+    """Check that histories can be read. That a key of one has no record any more is nothing to speak of."""
+    for info in look.objects("history"):
+        look.document(info.path, History, history.SCHEMA)
+    yield from look.take()
+
+
+def check_registered(look: Look) -> Iterator[Finding]:
+    """Check what code has registered."""
+    known = look.workspace.datastores()
+    for kind, folder in FOLDERS.items():
+        for info in look.objects(folder):
+            document: object = look.document(info.path, kind, registry.SCHEMA)
+            if isinstance(document, DatasetRecord):
+                _check_dataset(look, info.path, document, known)
+            elif isinstance(document, EnvironmentDocument):
+                name, version = document.environment.name, document.environment.version
+                if info.path != f"{folder}/{layout.segment(name)}/{version}.json":
+                    look.say("broken", info.path, f"it is version {version} of environment {name!r}")
+    if look.store.info("defaults.json") is not None:
+        look.document("defaults.json", DefaultsDocument, registry.SCHEMA)
+    yield from look.take()
+
+
+def _check_dataset(look: Look, path: str, dataset: DatasetRecord, known: Mapping[str, object]) -> None:
+    name, version = dataset.name, dataset.version
+    if path != f"{FOLDERS[DatasetRecord]}/{layout.segment(name)}/{version}.json":
+        look.say("broken", path, f"it is version {version} of dataset {name!r}")
+    for location in dataset.data.locations:
+        if location.datastore is not None and location.datastore not in known:
+            look.say("damaged", path, f"datastore {location.datastore!r} is no longer known")
+
+
+def check_others(look: Look) -> Iterator[Finding]:
+    """Name half-written files that were left behind, and folders that this version knows nothing of."""
+    store = look.store
+    for folder in store.folders():
+        if folder not in _KNOWN:
+            look.say("note", folder, "nothing that this version knows")
+        for info in store.walk(folder, unfinished=True) if folder != "data" else ():
+            if is_unfinished(info.path):
+                look.say("note", info.path, "what a process left that was killed while it wrote")
+        yield from look.take()
