@@ -9,7 +9,10 @@ import pytest
 from project import made, step
 
 from airflow_ml_pipelines.core.check import Finding, check_workspace
+from airflow_ml_pipelines.core.drafts import create_draft
+from airflow_ml_pipelines.core.endpoints import create_endpoint
 from airflow_ml_pipelines.core.lease import acquire_lease
+from airflow_ml_pipelines.core.published import pin_pipeline, publish, write_status
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, PipelineSpec, RegisterSpec
 
 
@@ -38,6 +41,15 @@ def test_nothing_is_found_after_runs_of_every_kind(project):
     assert project.run().status == "Failed"
     environment = project.workspace.environment("AzureML-any")
     project.workspace.register_environment(msgspec.structs.replace(environment, name="mine"))
+    assert findings(project) == []
+
+
+def test_nothing_is_found_where_pipelines_are_published(project):
+    store, pinned = project.workspace.store, pin_pipeline(project.workspace, project.spec)
+    published = publish(project.workspace, pinned, name="words")
+    write_status(store, published, "Disabled")
+    create_draft(store, "next", pinned)
+    create_endpoint(store, "latest words", published.id)
     assert findings(project) == []
 
 

@@ -24,9 +24,9 @@ __all__ = [
     "check_snapshots",
 ]
 
+_STATES = ("drafts", "endpoints", "endpoint-names")
 _KNOWN = frozenset(
-    {"data", "endpoints", "history", "leases", "manifests", "pipelines", "reuse", "runs", "snapshots"}
-    | set(FOLDERS.values())
+    {"data", "history", "leases", "manifests", "reuse", "runs", "snapshots", *_STATES, *FOLDERS.values()}
 )
 
 
@@ -83,6 +83,9 @@ def check_registered(look: Look) -> Iterator[Finding]:
     known = look.workspace.datastores()
     for kind, folder in FOLDERS.items():
         for info in look.objects(folder):
+            if info.path.endswith(".status.json"):
+                look.json(info.path)
+                continue
             document: object = look.document(info.path, kind, registry.SCHEMA)
             if isinstance(document, DatasetRecord):
                 _check_dataset(look, info.path, document, known)
@@ -90,6 +93,9 @@ def check_registered(look: Look) -> Iterator[Finding]:
                 name, version = document.environment.name, document.environment.version
                 if info.path != f"{folder}/{layout.segment(name)}/{version}.json":
                     look.say("broken", info.path, f"it is version {version} of environment {name!r}")
+    for folder in _STATES:
+        for info in look.objects(folder):
+            look.json(info.path)
     if look.store.info("defaults.json") is not None:
         look.document("defaults.json", DefaultsDocument, registry.SCHEMA)
     yield from look.take()
