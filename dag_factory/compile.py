@@ -295,7 +295,8 @@ def _timetable(path: str, arguments: Mapping[str, Any]) -> Any:
 def _doc(definition: PipelineDefinition) -> str | None:
     """Return the text of the DAG's page: what it is for, and its definition."""
     parts = [text for text in (definition.doc or definition.description,) if text]
-    text = definition.source.text.rstrip()
+    source = definition.source
+    text = (source.text if len(source.layers) <= 1 else definition.to_yaml()).rstrip()
     if text:
         fence = "```"
         while fence in text:

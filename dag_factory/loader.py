@@ -30,6 +30,8 @@ __all__ = ["find_pipeline_files", "load_pipelines"]
 
 _IGNORE_FILE = ".airflowignore"
 _NAME_LINE = re.compile(rb"^name:[ \t]*([\"']?)([A-Za-z0-9_.-]+)\1[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_MAY_BE_NAME = re.compile(rb"^(?:name[ \t]*:|<<|[^\s#A-Za-z_])", re.MULTILINE)
+"""A line at the margin that may give the name in another way: a field in quotes, ``{``, ``<<``, ``? name``."""
 
 
 def load_pipelines(
@@ -162,7 +164,7 @@ def _name_in(file: Path) -> str | None:
         return None
     if found := _NAME_LINE.search(data):
         return found[2].decode()
-    return None if b"name" in data.split(b"steps:")[0] else pipeline_name(file)
+    return None if _MAY_BE_NAME.search(data) else pipeline_name(file)
 
 
 # --- the folder ---------------------------------------------------------------------------------------------------

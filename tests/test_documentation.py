@@ -24,6 +24,7 @@ from dag_factory.definition import (
 PROJECT = Path(__file__).parent.parent
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCES = {page: [text for _, text in FENCE.findall(page.read_text())] for page in PAGES}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -53,12 +54,16 @@ def test_yaml_of_the_documentation_has_no_error(page, text, tmp_path):
         (tmp_path / "workspace.yaml").write_text(text)
         load_workspace(tmp_path)
         return
-    import yaml
-
-    document = yaml.safe_load(text)
-    steps = {"steps": {"one": {"script": "one.py"}}}
-    definition = PipelineDefinition.from_document({"name": "example", **steps, **document})
-    definition.to_spec(tmp_path, check_files=False)
+    if "\nextends: ../defaults.yaml\n" in text:
+        (tmp_path / "defaults.yaml").write_text(
+            next(other for other in FENCES[page] if "# defaults.yaml" in other)
+        )
+    if "steps:" not in text:
+        text += "steps: {one: {script: one.py}}\n"
+    file = tmp_path / "example/example.pipeline.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    PipelineDefinition.from_yaml(file).to_spec(check_files=False)
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("python"))

@@ -84,6 +84,8 @@ def _explain_at(error: Any, line: int, column: int, shown: str) -> Found:
         message = f"text that begins with {shown} needs quotes"
     elif "expected key" in problem and character in ("]", "}"):
         message = _CLOSES
+    elif message == _CLOSES and character not in ("]", "}"):
+        message = "a value is missing here, or the end of a `[` or `{`"
     elif begin and not message:
         closing = next((sign for part, sign in _CLOSING.items() if part in context), None)
         if closing and begin.line == line and character:
