@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -38,6 +39,7 @@ def build_dag(
     dag_id: str | None = None,
     schedule: Any = None,
     task_id: str | None = None,
+    code: Path | None = None,
 ) -> DAG:
     """Return the DAG that runs a pipeline.
 
@@ -49,13 +51,14 @@ def build_dag(
     :param dag_id: the pipeline's name where it is left out.
     :param schedule: what Airflow takes as a schedule, in place of the definition's.
     :param task_id: only the tasks that this one needs in its own process are made; for a DAG that is not to be scheduled.
+    :param code: the file that Airflow shows as the DAG's code; None for the DAG file that calls this.
     :raises DefinitionError: that names everything that is wrong with the definition.
     """
     if isinstance(pipeline, PipelineSpec):
         definition, spec = PipelineDefinition(name=pipeline.name), pipeline
     else:
         definition, spec = pipeline, pipeline.to_spec()
-    builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id)
+    builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id, code)
     try:
         dag = builder.build(dag_id or spec.name, schedule)
         dag.validate()
@@ -74,16 +77,16 @@ class _Builder:
         spec: PipelineSpec,
         workspace: str | None,
         task_id: str | None,
+        code: Path | None,
     ) -> None:
         self.definition = definition
         self.spec = spec
         self.workspace = workspace
+        self.code = code
         self.steps = [step for step in spec.steps if task_id is None or task_id.startswith(f"{step.id}.")]
         self.operators = _Operators(definition, workspace)
 
     def build(self, dag_id: str, schedule: Any) -> DAG:
-        from airflow.sdk import DAG
-
         from airflow_ml_pipelines.operators.plan import PlanOperator
 
         definition, spec = self.definition, self.spec
@@ -96,7 +99,7 @@ class _Builder:
         }
         if definition.owner:
             options["default_args"] = {"owner": definition.owner}
-        dag: DAG = DAG(
+        dag: DAG = _dag_class()(
             dag_id,
             description=spec.description,
             schedule=schedule if schedule is not None else _schedule(definition.schedule),
@@ -106,6 +109,7 @@ class _Builder:
             render_template_as_native_obj=False,
             **{name: value for name, value in options.items() if value is not None},
         )
+        dag.code = self.code
         # every task would get a copy of the DAG's params, which costs more than all the rest; a run gives them anyway
         params, dag.params = dag.params, {}
         plan = PlanOperator(
@@ -166,6 +170,24 @@ class _Builder:
             settings[name] = getattr(definition, name) if value is None else value
         settings["retry_delay"] = _delta(settings["retry_delay"])
         return _given(**settings)
+
+
+@functools.cache
+def _dag_class() -> Any:
+    from airflow.sdk import DAG
+
+    class PipelineDag(DAG):  # type: ignore[misc]
+        """A DAG whose code, as Airflow shows it, may be another file than the DAG file."""
+
+        code: Path | None = None
+
+        def resolve_template_files(self) -> None:
+            """Take the definition's path in place of the DAG file's, which Airflow has just set."""
+            super().resolve_template_files()
+            if self.code is not None:
+                self.fileloc = str(self.code)
+
+    return PipelineDag
 
 
 class _Operators:

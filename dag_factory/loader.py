@@ -12,26 +12,20 @@ Airflow reads a file as a DAG file where it has the words *airflow* and *dag* in
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
-from airflow_ml_pipelines.written.problems import Problem
+from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.definition_files import find_pipeline_files, name_in, pipeline_name
+from dag_factory.dag_file import error_text, make_dag, refuse_name
 from dag_factory.definition import PipelineDefinition
-from dag_factory.yaml_io import SUFFIXES, pipeline_name
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-__all__ = ["find_pipeline_files", "load_pipelines"]
-
-_IGNORE_FILE = ".airflowignore"
-_NAME_LINE = re.compile(rb"^name:[ \t]*([\"']?)([A-Za-z0-9_.-]+)\1[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_MAY_BE_NAME = re.compile(rb"^(?:name[ \t]*:|<<|[^\s#A-Za-z_])", re.MULTILINE)
-"""A line at the margin that may give the name in another way: a field in quotes, ``{``, ``<<``, ``? name``."""
+__all__ = ["load_pipelines"]
 
 
 def load_pipelines(
@@ -61,11 +55,6 @@ def load_pipelines(
     dags = loader.load()
     (caller if namespace is None else namespace).update(dags)
     return dags
-
-
-def find_pipeline_files(folder: Path) -> list[Path]:
-    """Return the definitions in a folder and below, in the order of their paths."""
-    return sorted(_walk(folder, [], set()))
 
 
 class _Loader:
@@ -100,11 +89,8 @@ class _Loader:
                 definition = PipelineDefinition.from_yaml(file)
                 name = definition.name
                 if name in origins:
-                    other = self._shown(origins[name])
-                    definition.refuse(
-                        [Problem(("name",), f"{other} has the name {name!r} already: take another")]
-                    )
-                dags[name] = self._build(definition)
+                    refuse_name(definition, self._shown(origins[name]))
+                dags[name] = make_dag(definition, self.workspace)
                 origins[name] = file
             except Exception as error:  # noqa: BLE001 - no definition may hide the others
                 broken[file] = error
@@ -122,12 +108,12 @@ class _Loader:
         for file in files:
             if broken_dag_id(self._shown(file)) == dag_id:
                 try:
-                    self._build(PipelineDefinition.from_yaml(file))
+                    make_dag(PipelineDefinition.from_yaml(file), self.workspace)
                 except Exception as error:  # noqa: BLE001 - the DAG of a broken definition is what is wanted
                     return {dag_id: broken_dag(self._shown(file), self._text(file, error))}
         likely = [file for file in files if pipeline_name(file) == dag_id]
         for file in dict.fromkeys((*likely, *files)):
-            name = _name_in(file)
+            name = name_in(file)
             if name not in (dag_id, None):
                 continue
             try:
@@ -137,70 +123,11 @@ class _Loader:
                     continue  # most likely another pipeline
                 raise
             if definition.name == dag_id:
-                return {dag_id: self._build(definition, task_id)}
+                return {dag_id: make_dag(definition, self.workspace, task_id)}
         return {}
-
-    def _build(self, definition: PipelineDefinition, task_id: str | None = None) -> DAG:
-        from dag_factory.compile import build_dag
-
-        return build_dag(definition, workspace=self.workspace, task_id=task_id)
 
     def _shown(self, file: Path) -> str:
         return Path(os.path.relpath(file, self.here)).as_posix()
 
     def _text(self, file: Path, error: Exception) -> str:
-        """Return what is wrong with a definition, with paths that are the same in every checkout."""
-        shown = self._shown(file)
-        text = str(error) if isinstance(error, MlPipelinesError) else f"{type(error).__name__}: {error}"
-        text = text.replace(str(file), shown).replace(f"{self.here}{os.sep}", "")
-        return text if shown in text else f"{shown}: {text}"
-
-
-def _name_in(file: Path) -> str | None:
-    """Return the name that a definition has; None where that can't be told without reading it as YAML."""
-    try:
-        data = file.read_bytes()
-    except OSError:
-        return None
-    if found := _NAME_LINE.search(data):
-        return found[2].decode()
-    return None if _MAY_BE_NAME.search(data) else pipeline_name(file)
-
-
-# --- the folder ---------------------------------------------------------------------------------------------------
-
-
-def _walk(folder: Path, ignored: list[tuple[Path, Callable[[str], bool]]], seen: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in seen:  # a link to a folder above
-        return
-    seen.add(real)
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    if any(entry.name == _IGNORE_FILE for entry in entries):
-        ignored = [*ignored, (folder, _read_rules(folder / _IGNORE_FILE))]
-    for entry in entries:
-        path = folder / entry.name
-        is_folder = entry.is_dir()
-        if any(
-            rules(path.relative_to(top).as_posix() + ("/" if is_folder else "")) for top, rules in ignored
-        ):
-            continue
-        if is_folder:
-            if not entry.name.startswith(".") and entry.name != "__pycache__":
-                yield from _walk(path, ignored, seen)
-        elif entry.name.endswith(SUFFIXES) and not entry.name.startswith("."):
-            yield path
-
-
-def _read_rules(file: Path) -> Callable[[str], bool]:
-    """Return what tells whether an ``.airflowignore`` names a path, in the syntax that Airflow is configured for."""
-    from airflow.configuration import conf
-
-    lines = file.read_text(encoding="utf-8").splitlines()
-    if conf.get("core", "dag_ignore_file_syntax", fallback="glob") == "regexp":
-        patterns = [re.compile(text) for line in lines if (text := re.sub(r"\s*#.*", "", line))]
-        return lambda path: any(pattern.search(path) for pattern in patterns)
-    from pathspec import GitIgnoreSpec
-
-    rules = GitIgnoreSpec.from_lines(lines)
-    return lambda path: bool(rules.match_file(path))
+        return error_text(error, file, self._shown(file))

@@ -64,7 +64,7 @@ def find_definitions(paths: Iterable[str]) -> list[Path]:
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            from dag_factory.loader import find_pipeline_files
+            from airflow_ml_pipelines.definition_files import find_pipeline_files
 
             found |= dict.fromkeys(find_pipeline_files(path))
         elif path.is_file():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.definition_files import pipeline_name
 from airflow_ml_pipelines.written.extends import merge, read_chain
 from airflow_ml_pipelines.written.positions import Found
 from airflow_ml_pipelines.written.read import open_layer
@@ -23,10 +24,7 @@ from airflow_ml_pipelines.written.values import ANYTHING, AS_WRITTEN, SELF
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition
 
-__all__ = ["SUFFIXES", "pipeline_name", "read_definition"]
-
-SUFFIXES = (".pipeline.yaml", ".pipeline.yml")
-"""How the names of files with pipelines end."""
+__all__ = ["read_definition"]
 
 _PLACES = {
     "parameters": {"*": {SELF: ANYTHING, "default": ANYTHING, "enum": ANYTHING}},
@@ -35,11 +33,6 @@ _PLACES = {
 }
 
 _D = TypeVar("_D", bound="PipelineDefinition")
-
-
-def pipeline_name(file: Path) -> str:
-    """Return the name of a pipeline whose file does not say another."""
-    return next((file.name.removesuffix(end) for end in SUFFIXES if file.name.endswith(end)), file.stem)
 
 
 def read_definition(model: type[_D], text: str | os.PathLike[str]) -> _D:

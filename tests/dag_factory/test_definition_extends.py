@@ -199,7 +199,7 @@ def test_a_secret_of_the_other_file_is_not_shown(read):
 
 def test_a_task_finds_its_pipeline_by_the_name_that_the_file_itself_has(project):
     """The other file's name does not count, so the loader can tell by the file alone."""
-    from dag_factory.loader import _name_in
+    from airflow_ml_pipelines.definition_files import name_in
 
     cases = {
         "extends: b.yaml\nsteps: {}\n": "p",
@@ -214,7 +214,7 @@ def test_a_task_finds_its_pipeline_by_the_name_that_the_file_itself_has(project)
     }
     for text, expected in cases.items():
         file = project.write("p.pipeline.yaml", text)
-        assert _name_in(file) == expected, text
+        assert name_in(file) == expected, text
 
 
 def test_what_extends_another_file_is_one_dag_whatever_the_process_is(project):

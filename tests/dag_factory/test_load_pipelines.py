@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from dag_processing import bag, process
 
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.definition_files import find_pipeline_files
 from dag_factory.broken import IMPORT_ERROR_TAG
-from dag_factory.loader import find_pipeline_files, load_pipelines
+from dag_factory.loader import load_pipelines
 
 GOOD = "steps: {a: {script: a.py}}\n"
 BROKEN = "steps:\n  a: {scrpt: a.py}\n"
@@ -157,34 +157,18 @@ def test_a_task_of_a_dag_that_is_gone_finds_none(folder, wanted):
 # --- definitions that are wrong -----------------------------------------------------------------------------------
 
 
-def bag(project):
-    """What Airflow's DAG processor makes of the DAG file."""
-    project.write(
+def load_file(project):
+    """The bag of a DAG file that loads all definitions beside it."""
+    file = project.write(
         "load.py", "from dag_factory import load_pipelines  # an Airflow DAG file\nload_pipelines()\n"
     )
-    options = {"dag_folder": str(project.folder / "load.py"), "bundle_path": project.folder}
-    try:
-        from airflow.dag_processing.dagbag import BundleDagBag
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import BundleDagBag
-
-        return BundleDagBag(**options)
-    return BundleDagBag(**options, bundle_name="test")
-
-
-def process(found):
-    """The serialised DAGs and the import errors that the DAG processor reports of a bag."""
-    from airflow.dag_processing.processor import _serialize_dags
-
-    log = SimpleNamespace(exception=logging.getLogger(__name__).debug)
-    dags, errors = _serialize_dags(found, log)
-    return {dag.dag_id for dag in dags}, found.import_errors | errors
+    return bag(file, project.folder)
 
 
 def test_a_broken_definition_is_an_import_error_of_its_own_file_and_hides_no_other(folder):
     folder.write("sub/bad.pipeline.yaml", BROKEN)
-    dags, errors = process(bag(folder))
-    assert dags == {"one", "two", "three"}
+    dags, errors = process(load_file(folder))
+    assert dags.keys() == {"one", "two", "three"}
     assert list(errors) == ["sub/bad.pipeline.yaml"]
     text = errors["sub/bad.pipeline.yaml"]
     assert "sub/bad.pipeline.yaml:2:7: steps.a.scrpt: unknown field. Did you mean 'script'?" in text
@@ -196,7 +180,7 @@ def test_a_broken_definition_below_the_dag_file_has_its_path_in_the_bundle(folde
     folder.write(
         "dags/load.py", "from dag_factory import load_pipelines  # Airflow\nload_pipelines('../sub')\n"
     )
-    found = bag(folder)
+    found = load_file(folder)
     found.process_file(str(folder.folder / "dags" / "load.py"))
     assert "sub/bad.pipeline.yaml" in process(found)[1]
 
@@ -212,15 +196,15 @@ def test_an_error_that_nobody_thought_of_hides_no_other(folder, monkeypatch):
         return real(definition, **options)
 
     monkeypatch.setattr(dag_factory.compile, "build_dag", build)
-    dags, errors = process(bag(folder))
-    assert dags == {"one", "three"}
+    dags, errors = process(load_file(folder))
+    assert dags.keys() == {"one", "three"}
     assert "two.pipeline.yaml: RuntimeError: out of luck" in errors["two.pipeline.yaml"]
 
 
 def test_two_definitions_of_one_name_are_an_error_of_the_second(folder):
     folder.write("sub/two.pipeline.yaml", f"{GOOD}name: one\n")
-    dags, errors = process(bag(folder))
-    assert dags == {"one", "two", "three"}
+    dags, errors = process(load_file(folder))
+    assert dags.keys() == {"one", "two", "three"}
     assert (
         "sub/two.pipeline.yaml:2:7: name: one.pipeline.yaml has the name 'one' already"
         in errors["sub/two.pipeline.yaml"]
@@ -230,8 +214,8 @@ def test_two_definitions_of_one_name_are_an_error_of_the_second(folder):
 def test_where_every_definition_is_broken_the_dag_file_has_the_error(project):
     project.write("bad.pipeline.yaml", BROKEN)
     project.write("worse.pipeline.yaml", "x: [")
-    dags, errors = process(bag(project))
-    assert dags == set()
+    dags, errors = process(load_file(project))
+    assert dags == {}
     assert list(errors) == ["load.py"]
     assert "bad.pipeline.yaml:2:7: " in errors["load.py"]
     assert "worse.pipeline.yaml:1:" in errors["load.py"]
@@ -239,7 +223,7 @@ def test_where_every_definition_is_broken_the_dag_file_has_the_error(project):
 
 def test_errors_do_not_tell_where_the_folder_is(folder):
     folder.write("bad.pipeline.yaml", "steps: {a: {script: missing.py}}\n")
-    _, errors = process(bag(folder))
+    _, errors = process(load_file(folder))
     assert str(folder.folder) not in errors["bad.pipeline.yaml"].partition("bad.pipeline.yaml:1:")[2]
 
 

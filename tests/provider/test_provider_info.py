@@ -38,13 +38,13 @@ def test_airflow_finds_it_by_its_entry_point():
 
 def test_every_module_of_glue_is_listed_and_can_be_imported():
     info = get_provider_info()
-    for room in ("operators", "sensors", "triggers"):
+    for room in ("operators", "sensors", "triggers", "bundles"):
         listed = {module for item in info[room] for module in item["python-modules"]}
         for module in listed:
             assert importlib.import_module(module).__all__
         folder = files("airflow_ml_pipelines") / room
         there = {entry.name.removesuffix(".py") for entry in folder.iterdir() if entry.name.endswith(".py")}
-        helpers = {"__init__", "step_arguments"}
+        helpers = {"__init__", "step_arguments", "view"}
         assert {f"airflow_ml_pipelines.{room}.{name}" for name in there - helpers} == listed
 
 
