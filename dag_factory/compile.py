@@ -287,12 +287,13 @@ def _schedule(schedule: ScheduleDefinition | None) -> Any:
         return None
     if schedule.every is not None:
         return timedelta(seconds=schedule.every)
-    if schedule.assets:
+    if schedule.assets or schedule.datasets:
         from airflow.sdk import Asset, AssetAll, AssetAny
 
         from airflow_ml_pipelines._tasks import dataset_asset
 
-        assets = [Asset(uri=name) if "://" in name else dataset_asset(name) for name in schedule.assets]
+        assets = [dataset_asset(name) for name in schedule.datasets]
+        assets += [Asset(uri=name) if "://" in name else dataset_asset(name) for name in schedule.assets]
         return AssetAll(*assets) if schedule.mode == "all" else AssetAny(*assets)
     if schedule.timetable is not None:
         return _timetable(schedule.timetable, schedule.arguments)

@@ -3,137 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+import random
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_ml_pipelines.core.errors import DataError, DefinitionError, WorkspaceError
-from dag_factory._check import checked, expect, kind_of
-from dag_factory.data import DataPath, DatasetConsumptionConfig
-from dag_factory.datastore import Datastore
+from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.runtime.operations import TableOperations, timestamp_column
+from dag_factory._check import checked, expect
+from dag_factory.data import DatasetConsumptionConfig
+from dag_factory.dataset_factories import FileFactory, TabularFactory
+from dag_factory.dataset_files import split_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
     import airflow_ml_pipelines.core.workspace as core
     from airflow_ml_pipelines.core.spec import Data, Fingerprint, InputMode, Location, RegisteredDataset
+    from airflow_ml_pipelines.runtime.datasets import MountContext
+    from airflow_ml_pipelines.runtime.expressions import Expression
+    from airflow_ml_pipelines.runtime.table_engine import ColumnProfile
+    from dag_factory.dataset_diff import DatasetDiff
+    from dag_factory.datastore import Datastore
+    from dag_factory.fetch import DataFile
     from dag_factory.workspace import Workspace
 
 __all__ = ["Dataset", "FileDataset", "TabularDataset", "check_version", "open_dataset"]
-
-
-class _FileFactory:
-    """Makes datasets of files."""
-
-    @staticmethod
-    @checked
-    def from_files(
-        path: Any,
-        validate: bool = True,  # noqa: ARG004
-        partition_format: str | None = None,
-        is_file: bool = False,
-    ) -> FileDataset:
-        """Return a dataset of files.
-
-        :param path: a URL, ``(datastore, path)``, a :class:`~dag_factory.DataPath`, or a list of these. A path is a
-            file, a folder or a glob.
-        :param validate: accepted; whether the data is there is looked at when a run is planned, so that importing a
-            DAG file never waits for a store.
-        :param partition_format: not supported for files, None.
-        :param is_file: whether the path is known to be one file.
-        """
-        where = "Dataset.File.from_files"
-        if partition_format is not None:
-            raise DefinitionError(f"{where}: partition_format is not supported for files: leave it out")
-        locations, workspace = _locations(f"{where}(path=…)", path)
-        from airflow_ml_pipelines.core.spec import Data
-
-        return FileDataset(Data(locations=locations, form="file" if is_file else "auto"), workspace)
-
-    @staticmethod
-    @checked
-    def upload_directory(
-        src_dir: str | os.PathLike[str],
-        target: tuple[Datastore, str] | DataPath,
-        pattern: str | None = None,
-        overwrite: bool = False,
-        show_progress: bool = True,
-    ) -> FileDataset:
-        """Upload a local folder and return the dataset of its files.
-
-        :param target: ``(datastore, path)``.
-        :param pattern: a glob of the files to upload, relative to the folder; all if left out.
-        :raises DataError: where there is no such folder, or nothing in it.
-        """
-        where = "Dataset.File.upload_directory"
-        source = Path(src_dir)
-        if not source.is_dir():
-            raise DataError(f"{where}: no such folder: {source} (in {Path.cwd()})")
-        if not (isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], Datastore)):
-            raise TypeError(f"{where}(target=…): expected (datastore, path), found {kind_of(target)}")
-        files = sorted(path for path in source.rglob(pattern or "*") if path.is_file())
-        if not files:
-            raise DataError(f"{where}: no file in {source}" + (f" matches {pattern!r}" if pattern else ""))
-        datastore, folder = target
-        datastore.upload_files(
-            files, relative_root=source, target_path=folder, overwrite=overwrite, show_progress=show_progress
-        )
-        return _FileFactory.from_files((datastore, folder))
-
-
-class _TabularFactory:
-    """Makes datasets of tables."""
-
-    @staticmethod
-    @checked
-    def from_delimited_files(
-        path: Any,
-        validate: bool = True,  # noqa: ARG004
-        include_path: bool = False,
-        infer_column_types: bool = True,
-        set_column_types: Mapping[str, str] | None = None,
-        separator: str = ",",
-        header: bool | str = True,
-        partition_format: str | None = None,
-        support_multi_line: bool = False,
-        empty_as_string: bool = False,
-        encoding: str = "utf8",
-    ) -> TabularDataset:
-        """Return a table that delimited files make.
-
-        :param path: a URL, ``(datastore, path)``, a :class:`~dag_factory.DataPath`, or a list of these. A path is a
-            file, a folder or a glob.
-        :param validate: accepted; whether the data is there is looked at when a run is planned, so that importing a
-            DAG file never waits for a store.
-        :param include_path: whether a column ``Path`` says which file a row is from.
-        :param infer_column_types: whether types follow from the values; all columns are text otherwise.
-        :param set_column_types: the types of columns by name, which are then not inferred.
-        :param separator: the text between two columns.
-        :param header: whether the first line has the columns' names, or how that is in several files:
-            ``all_files_same``, ``only_first_file``, ``none`` or ``all_files_different``.
-        :param partition_format: columns in the path, such as ``/{Place}/{Day:yyyy/MM/dd}/data.csv``.
-        :param support_multi_line: whether a quoted value may have line breaks.
-        :param empty_as_string: whether an empty value is empty text, and not a missing value.
-        :param encoding: of the files.
-        """
-        from airflow_ml_pipelines.core.spec import Data
-        from dag_factory.tables import tabular_format
-
-        where = "Dataset.Tabular.from_delimited_files"
-        locations, workspace = _locations(f"{where}(path=…)", path)
-        table = tabular_format(
-            where,
-            include_path=include_path,
-            infer_column_types=infer_column_types,
-            set_column_types=set_column_types,
-            separator=separator,
-            header=header,
-            partition_format=partition_format,
-            support_multi_line=support_multi_line,
-            empty_as_string=empty_as_string,
-            encoding=encoding,
-        )
-        return TabularDataset(Data(locations=locations, tabular=table), workspace)
 
 
 class Dataset:
@@ -143,8 +37,8 @@ class Dataset:
     :param workspace: the workspace whose datastores it names.
     """
 
-    File = _FileFactory
-    Tabular = _TabularFactory
+    File = FileFactory
+    Tabular = TabularFactory
 
     def __init__(self, data: Data, workspace: core.Workspace | None) -> None:
         self.data = data
@@ -172,6 +66,20 @@ class Dataset:
 
     @staticmethod
     @checked
+    def get_by_id(workspace: Workspace, id: str) -> FileDataset | TabularDataset:  # noqa: A002 - the reference's name
+        """Return a version of a registered dataset by its :attr:`id`.
+
+        :raises WorkspaceError: where there is none.
+        """
+        name, _, version = id.rpartition(":")
+        if not name or not version.isdecimal():
+            raise DefinitionError(
+                f"Dataset.get_by_id(id=…): expected a dataset's id such as 'iris:2', found {id!r}"
+            )
+        return Dataset.get_by_name(workspace, name, version)
+
+    @staticmethod
+    @checked
     def get_all(workspace: Workspace) -> dict[str, FileDataset | TabularDataset]:
         """Return the latest version of every registered dataset by its name."""
         return workspace.datasets
@@ -180,6 +88,11 @@ class Dataset:
     def name(self) -> str | None:
         """The name under which it is registered."""
         return self._record.name if self._record else None
+
+    @property
+    def id(self) -> str | None:
+        """What :meth:`get_by_id` finds this version by."""
+        return f"{self._record.name}:{self._record.version}" if self._record else None
 
     @property
     def version(self) -> int | None:
@@ -228,9 +141,37 @@ class Dataset:
         return self._registered(target, record)
 
     @checked
+    def diff(self, other: Dataset) -> DatasetDiff:
+        """Return what another dataset, such as an earlier version of this one, has otherwise: files and columns.
+
+        Files that differ in size, or in what their store says, are compared by their content.
+
+        :raises DataError: where there is no data.
+        """
+        from dag_factory.dataset_diff import compare
+
+        expect(f"{type(self).__name__}.diff(other=…)", other, Dataset, what="a dataset")
+        return compare(self, other)
+
+    @checked
     def as_named_input(self, name: str) -> DatasetConsumptionConfig:
         """Return what a step reads it with, under a name; see ``as_mount`` and ``as_download`` of what is returned."""
         return DatasetConsumptionConfig(name, self, "direct")
+
+    def files(self) -> dict[str, DataFile]:
+        """Return the files by their paths relative to the dataset. :raises DataError: where there is no data."""
+        from dag_factory.fetch import list_files
+
+        return {"/" + file.name: file for file in list_files(self._workspace, self.data)}
+
+    def column_types(self) -> dict[str, str]:
+        """Return the columns of a table with their types; none for files."""
+        if self.data.tabular is None:
+            return {}
+        from dag_factory.fetch import open_table
+
+        with open_table(self._workspace, self.data) as table:
+            return table.columns
 
     def to_spec(self) -> Data | RegisteredDataset:
         """Return the data as runs know it: pinned to its version where it is registered."""
@@ -294,9 +235,75 @@ class FileDataset(Dataset):
             self._workspace, self.data, target_path, overwrite=overwrite, ignore_not_found=ignore_not_found
         )
 
+    @checked
+    def mount(self, mount_point: str | None = None) -> MountContext:
+        """Make the files readable below one folder, while what is returned is entered or started.
 
-class TabularDataset(Dataset):
-    """A table."""
+        A folder of this machine is linked; everything else is copied.
+        """
+        from airflow_ml_pipelines.runtime.datasets import MountContext
+
+        return MountContext(self, mount_point)
+
+    def as_folder(self) -> str | None:
+        """Return the folder where all files lie, None where they are not in one folder of this machine."""
+        from dag_factory.fetch import find_folder
+
+        return find_folder(self._workspace, self.data)
+
+    # A table is made smaller without a look at it. Which files there are has to be looked at: these do it when called.
+
+    @checked
+    def take(self, count: int) -> FileDataset:
+        """Return the dataset of the first files, by path."""
+        return self._select(lambda files: files[: _count("FileDataset.take", count)])
+
+    @checked
+    def skip(self, count: int) -> FileDataset:
+        """Return the dataset without its first files, by path."""
+        return self._select(lambda files: files[_count("FileDataset.skip", count) :])
+
+    @checked
+    def take_sample(self, probability: float, seed: int | None = None) -> FileDataset:
+        """Return the dataset of some of the files, each taken with a probability."""
+        return self._select(lambda files: split_files(files, probability, seed)[0])
+
+    @checked
+    def random_split(self, percentage: float, seed: int | None = None) -> tuple[FileDataset, FileDataset]:
+        """Return two datasets that have all files between them, the first one about this share of them."""
+        number = random.SystemRandom().randrange(2**31) if seed is None else seed
+        first, rest = (
+            self._select(lambda files, side=side: split_files(files, percentage, number)[side])  # type: ignore[misc]
+            for side in (0, 1)
+        )
+        return first, rest
+
+    @checked
+    def filter(self, expression: Expression) -> FileDataset:
+        """Return the dataset of the files for which a condition on :meth:`file_metadata` is true."""
+        from dag_factory.dataset_files import matches
+
+        return self._select(lambda files: [file for file in files if matches(expression, file)])
+
+    def file_metadata(self, name: str) -> Expression:
+        """Return what the store says of a file, for :meth:`filter`: ``Size`` in bytes, ``LastModifiedTime``, ``Path``."""
+        from airflow_ml_pipelines.runtime.expressions import column
+        from dag_factory.dataset_files import METADATA
+
+        if name not in METADATA:
+            raise DefinitionError(
+                f"FileDataset.file_metadata: there is no {name!r}.{did_you_mean(name, METADATA)}"
+            )
+        return column(name)
+
+    def _select(self, choose: Callable[[list[DataFile]], list[DataFile]]) -> FileDataset:
+        from dag_factory.dataset_files import select_files
+
+        return FileDataset(select_files(self._workspace, self.data, choose), self._workspace)
+
+
+class TabularDataset(TableOperations, Dataset):
+    """A table. What makes it smaller (``take``, ``filter``, ``keep_columns``, …) reads nothing."""
 
     @checked
     def to_pandas_dataframe(
@@ -304,14 +311,84 @@ class TabularDataset(Dataset):
     ) -> pd.DataFrame:
         """Return the table as a pandas data frame.
 
-        :param on_error: what becomes of a value that is not of its column's type: ``null`` or ``fail``.
+        :param on_error: what becomes of a value that is not of its column's type: ``null``.
         :param out_of_range_datetime: the same for a moment that pandas can't hold.
         :raises DataError: where there is no data.
         """
-        from dag_factory.fetch import read_table
+        from dag_factory.fetch import open_table
 
-        frame: pd.DataFrame = read_table(self._workspace, self.data, on_error, out_of_range_datetime)
+        for name, value in (("on_error", on_error), ("out_of_range_datetime", out_of_range_datetime)):
+            if value != "null":
+                raise DefinitionError(f"to_pandas_dataframe({name}=…): expected 'null', found {value!r}")
+        with open_table(self._workspace, self.data) as table:
+            frame: pd.DataFrame = table.to_pandas()
         return frame
+
+    @checked
+    def to_csv_files(
+        self, separator: str = ",", *, target: tuple[Datastore, str] | None = None
+    ) -> FileDataset:
+        """Write the rows as a delimited file with a header; return the dataset of it.
+
+        :param target: ``(datastore, folder)``; a folder of its own on the default datastore if left out.
+        """
+        return self._write("csv", target, separator)
+
+    @checked
+    def to_parquet_files(self, *, target: tuple[Datastore, str] | None = None) -> FileDataset:
+        """Write the rows as a Parquet file; return the dataset of it.
+
+        :param target: ``(datastore, folder)``; a folder of its own on the default datastore if left out.
+        """
+        return self._write("parquet", target)
+
+    @checked
+    def profile(self) -> list[ColumnProfile]:
+        """Return summary statistics of each column. :raises DataError: where there is no data."""
+        from dag_factory.fetch import open_table
+
+        with open_table(self._workspace, self.data) as table:
+            return table.profile()
+
+    @checked
+    def with_timestamp_columns(
+        self,
+        timestamp: str | None = None,
+        partition_timestamp: str | None = None,
+        validate: bool = False,  # noqa: ARG002
+    ) -> TabularDataset:
+        """Return the table with the column that says when a row is from, which ``time_after`` and its like need.
+
+        :param timestamp: the column.
+        :param partition_timestamp: a column of the same, of ``partition_format``.
+        """
+        return self._formatted(timestamp=timestamp, partition_timestamp=partition_timestamp)
+
+    def _then(self, *operations: dict[str, Any]) -> TabularDataset:
+        done = () if self.data.tabular is None else self.data.tabular.operations
+        return self._formatted(operations=(*done, *operations))
+
+    def _timestamp(self, name: str) -> str:
+        table = self.data.tabular
+        options = (
+            {}
+            if table is None
+            else {"timestamp": table.timestamp, "partition_timestamp": table.partition_timestamp}
+        )
+        return timestamp_column(options, name)
+
+    def _formatted(self, **fields: Any) -> TabularDataset:
+        import msgspec
+
+        assert self.data.tabular is not None
+        table = msgspec.structs.replace(self.data.tabular, **fields)
+        return TabularDataset(msgspec.structs.replace(self.data, tabular=table), self._workspace)
+
+    def _write(self, kind: str, target: tuple[Datastore, str] | None, separator: str = ",") -> FileDataset:
+        from dag_factory.dataset_files import write_table
+
+        data = write_table(f"to_{kind}_files", self._workspace, self.data, kind, target, separator)
+        return FileDataset(data, self._workspace)
 
 
 def open_dataset(workspace: Workspace, record: core.DatasetRecord) -> FileDataset | TabularDataset:
@@ -330,41 +407,12 @@ def check_version(version: Any) -> int | None:
     return int(text)
 
 
-def _locations(where: str, path: Any) -> tuple[tuple[Location, ...], core.Workspace | None]:
-    items = list(path) if isinstance(path, list) else [path]
-    if not items:
-        raise DefinitionError(f"{where}: expected at least one path, found an empty list")
-    locations, workspace = [], None
-    for item in items:
-        location, found = _location(where, item)
-        locations.append(location)
-        workspace = workspace or found
-    return tuple(locations), workspace
-
-
-def _location(where: str, item: Any) -> tuple[Location, core.Workspace | None]:
-    from airflow_ml_pipelines.core.spec import Location
-
-    if isinstance(item, str):
-        if "://" not in item:
-            raise DefinitionError(
-                f"{where}: {item!r} is no URL; a path is given with its datastore: (datastore, {item!r})"
-            )
-        return Location(path=item), None
-    if isinstance(item, DataPath):
-        return item.to_spec().locations[0], None
-    if (
-        isinstance(item, tuple)
-        and len(item) == 2
-        and isinstance(item[0], Datastore)
-        and isinstance(item[1], str)
-    ):
-        checked_path = DataPath(item[0], item[1])
-        return checked_path.to_spec().locations[0], item[0].workspace.core
-    raise TypeError(
-        f"{where}: expected a URL, (datastore, 'path'), a DataPath, or a list of these; found {kind_of(item)}"
-    )
-
-
 def _show(location: Location) -> str:
     return f"{location.datastore}:{location.path}" if location.datastore else location.path
+
+
+def _count(where: str, count: int) -> int:
+    expect(f"{where}(count=…)", count, int, what="a number of files")
+    if count < 0:
+        raise DefinitionError(f"{where}(count=…): expected a number from 0 on, found {count}")
+    return count

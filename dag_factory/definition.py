@@ -63,9 +63,22 @@ class _Model(BaseModel):
 # --- data --------------------------------------------------------------------------------------------------------
 
 
-class TabularOptions(_Model):
-    """How delimited files are read; names and defaults of ``Dataset.Tabular.from_delimited_files``."""
+def _operation(value: Any) -> Any:
+    from airflow_ml_pipelines.runtime.operations import check_operation
 
+    return check_operation(value) if isinstance(value, dict) else value
+
+
+Operation = Annotated[dict[str, Any], BeforeValidator(_operation)]
+
+
+class TabularOptions(_Model):
+    """How files are read as a table; names and defaults of ``Dataset.Tabular.from_delimited_files``."""
+
+    format: Literal["delimited", "parquet", "json_lines"] = "delimited"
+    operations: Annotated[tuple[Operation, ...], Strict(strict=False)] = ()
+    timestamp: str | None = None
+    partition_timestamp: str | None = None
     include_path: bool = False
     infer_column_types: bool = True
     set_column_types: dict[str, str] | None = None
@@ -229,10 +242,11 @@ class ParameterDefinition(_Model):
 
 
 class ScheduleDefinition(_Model):
-    """When the pipeline runs by itself: exactly one of ``cron``, ``every``, ``assets`` and ``timetable``.
+    """When the pipeline runs by itself: exactly one of ``cron``, ``every``, ``datasets``, ``assets`` and ``timetable``.
 
     :param cron: a cron expression or a preset such as ``@daily``.
     :param every: the time between two runs, in seconds, or text such as ``1h30m``.
+    :param datasets: names of datasets of the workspace, which steps of other pipelines register; as ``assets``.
     :param assets: names or URIs of assets; a run starts when ``all`` (or ``any``) of them were updated.
     :param timetable: the import path of a timetable class, and its ``arguments``.
     """
@@ -240,6 +254,7 @@ class ScheduleDefinition(_Model):
     cron: str | None = None
     timezone: str | None = None
     every: Duration | None = None
+    datasets: Strings = ()
     assets: Strings = ()
     mode: Literal["all", "any"] = "all"
     timetable: str | None = None

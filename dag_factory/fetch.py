@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_ml_pipelines.core.errors import DataError, DefinitionError, WorkspaceError
+from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
 from dag_factory.transfer import download_objects
 
 if TYPE_CHECKING:
     import airflow_ml_pipelines.core.workspace as core
+    from airflow_ml_pipelines.core.locations import Found
     from airflow_ml_pipelines.core.spec import Data
     from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.runtime.table_engine import Table
 
-__all__ = ["DataFile", "fetch_files", "list_files", "read_table"]
+__all__ = ["DataFile", "fetch_files", "find_folder", "list_files", "open_table"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,41 @@ class DataFile:
 
     :param name: its path relative to the dataset.
     :param path: its path in the store.
+    :param datastore: the name of the datastore, None for a URL of its own.
     """
 
     name: str
     store: Store
     path: str
+    datastore: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Its path on the datastore, or its URL."""
+        return self.path if self.datastore is not None else f"{self.store.url.rstrip('/')}/{self.path}"
 
 
 def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
     """Return the files of a dataset, by location and path. :raises DataError: where a location has none."""
+    found = _find(workspace, data)
+    return [
+        DataFile(item.relative(path), item.store, path, location.datastore)
+        for location, item in zip(data.locations, found, strict=True)
+        for path in item.files
+    ]
+
+
+def find_folder(workspace: core.Workspace | None, data: Data) -> str | None:
+    """Return the folder of this machine that the data is, None where it is something else."""
+    found = _find(workspace, data)
+    if len(found) != 1 or found[0].kind != "folder" or found[0].local is None:
+        return None
+    return str(found[0].local)
+
+
+def _find(workspace: core.Workspace | None, data: Data) -> list[Found]:
     from airflow_ml_pipelines.core.fingerprint import find_location
+    from airflow_ml_pipelines.core.store import open_store
 
     def open_datastore(name: str | None) -> Store:
         if workspace is None:
@@ -43,8 +72,8 @@ def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
             )
         return workspace.datastore(name)
 
-    found = [find_location(location, open_datastore) for location in data.locations]
-    return [DataFile(item.relative(path), item.store, path) for item in found for path in item.files]
+    open_url = open_store if workspace is None else workspace.open_url
+    return [find_location(location, open_datastore, open_url) for location in data.locations]
 
 
 def fetch_files(
@@ -76,17 +105,15 @@ def fetch_files(
     return [str(place) for _, _, place in items]
 
 
-def read_table(workspace: core.Workspace | None, data: Data, on_error: str, out_of_range: str) -> Any:
-    """Return the table of a dataset as a pandas data frame, read as a step's script reads it.
+@contextmanager
+def open_table(workspace: core.Workspace | None, data: Data) -> Iterator[Table]:
+    """Give the table of a dataset, read as a step's script reads it.
 
-    :raises DataError: where there is no data.
+    :raises DataError: where there is no data, or it can't be read as it is said to be.
     """
     from airflow_ml_pipelines.runtime.places import DataFile as TableFile
-    from airflow_ml_pipelines.runtime.tables import read_tables
+    from airflow_ml_pipelines.runtime.table_engine import Table
 
-    for name, value in (("on_error", on_error), ("out_of_range_datetime", out_of_range)):
-        if value != "null":
-            raise DefinitionError(f"to_pandas_dataframe({name}=…): expected 'null', found {value!r}")
     table = data.tabular
     options = {name: getattr(table, name) for name in table.__struct_fields__} if table is not None else {}
     files = list_files(workspace, data)
@@ -99,4 +126,5 @@ def read_table(workspace: core.Workspace | None, data: Data, on_error: str, out_
             if local is None:
                 missing.append((file.store, file.path, place))
         download_objects(missing, "the dataset", overwrite=True, show_progress=False)
-        return read_tables(found, options)
+        with Table(found, options) as opened:
+            yield opened

@@ -20,7 +20,7 @@ PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "
 
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*/,?#-]+")
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_KINDS = ("cron", "every", "assets", "timetable")
+_KINDS = ("cron", "every", "datasets", "assets", "timetable")
 
 
 def check_schedule(
@@ -43,13 +43,20 @@ def check_schedule(
         found = " and ".join(f"`{kind}`" for kind in given) or "none of them"
         problems.append(
             Problem(
-                path, f"expected one of `cron`, `every`, `assets` and `timetable`, found {found}", at_key=True
+                path,
+                f"expected one of `cron`, `every`, `datasets`, `assets` and `timetable`, found {found}",
+                at_key=True,
             )
         )
         return
-    for field, kind in (("timezone", "cron"), ("mode", "assets"), ("arguments", "timetable")):
-        if field in schedule.model_fields_set and kind not in given:
-            problems.append(Problem((*path, field), f"means something with `{kind}` only", at_key=True))
+    for field, kinds in (
+        ("timezone", ("cron",)),
+        ("mode", ("datasets", "assets")),
+        ("arguments", ("timetable",)),
+    ):
+        if field in schedule.model_fields_set and not set(given) & set(kinds):
+            meant = " or ".join(f"`{kind}`" for kind in kinds)
+            problems.append(Problem((*path, field), f"means something with {meant} only", at_key=True))
     for name, parameter in parameters.items():
         if parameter.required:
             message = "a pipeline with a schedule needs a default for every parameter: add `default`"

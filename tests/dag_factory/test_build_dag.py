@@ -130,6 +130,13 @@ def test_schedules_become_timetables(build, written, expected):
     assert expected[1].items() <= found["__var"].items()
 
 
+def test_a_pipeline_can_wait_for_datasets(build):
+    dag = build("schedule: {datasets: [prepared_output_data, other]}\nsteps: {a: {script: a.py}}\n")
+    (known,) = [asset for asset in dag.schedule.objects if asset.name == "other"]
+    assert known.uri == "ml-pipelines://datasets/other"
+    assert len(dag.schedule.objects) == 2
+
+
 @pytest.mark.parametrize("mode", ["all", "any"])
 def test_a_pipeline_can_wait_for_assets(build, mode):
     dag = build(

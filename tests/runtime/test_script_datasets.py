@@ -34,6 +34,14 @@ def part(place, kind="auto", label=""):
     return {"place": str(place), "kind": kind, "label": label or "/" + os.path.basename(str(place))}
 
 
+@pytest.fixture(params=["duckdb", "pandas"])
+def engine(request, monkeypatch):
+    """What tables are read with: DuckDB where it is there, else pandas."""
+    if request.param == "pandas":
+        monkeypatch.setattr("airflow_ml_pipelines.runtime.datasets.has_engine", lambda: False)
+    return request.param
+
+
 def table(text, tmp_path, *, name="t.csv", label="", more=(), **options):
     """Read text (and more files) as a table; return the columns."""
     parts = []
@@ -141,7 +149,7 @@ def test_what_fsspec_lacks_is_said_with_another_way():
 # --- tables ------------------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_all_its_files(folder):
+def test_a_table_is_all_its_files(engine, folder):
     frame = TabularDataset([part(folder / "in/**/*.csv", "glob")], {}).to_pandas_dataframe()
     assert frame.to_dict("list") == {"x": [1, 2, 3, 4], "y": ["a", "b", "c", "d"]}
     assert list(frame.index) == [0, 1, 2, 3]
@@ -170,26 +178,31 @@ def test_a_table_is_all_its_files(folder):
         ("é\nè\n".encode("utf16"), (), {"encoding": "utf16"}, {"é": ["è"]}),
         ("x\n1\n", (), {"include_path": True}, {"Path": ["/0-t.csv"], "x": [1]}),
         ("", ("x\n1\n",), {}, {"x": [1]}),
+        ("x\n1\nq\n", (), {}, {"x": ["1", "q"]}),
+        ("x\n1\n1.5\n", (), {}, {"x": [1.0, 1.5]}),
+        ("x\n1e3\n.5\n", (), {}, {"x": [1000.0, 0.5]}),
+        ("x\nTrue\nfalse\n", (), {}, {"x": [True, False]}),
+        ("x,x\n1,2\n", (), {}, {"x": [1], "x.1": [2]}),
     ],
 )
-def test_tables_are_read_as_they_are_said_to_be(tmp_path, text, more, options, columns):
+def test_tables_are_read_as_they_are_said_to_be(engine, tmp_path, text, more, options, columns):
     assert table(text, tmp_path, more=more, **options) == columns
 
 
-def test_files_with_different_headers_have_the_columns_of_all(tmp_path):
+def test_files_with_different_headers_have_the_columns_of_all(engine, tmp_path):
     found = table("x,y\n1,2\n", tmp_path, more=("y,z\n3,4\n",), header="all_files_different")
     assert set(found) == {"x", "y", "z"}
     assert found["y"] == [2, 3]
 
 
-def test_values_that_do_not_fit_their_type_are_missing(tmp_path):
+def test_values_that_do_not_fit_their_type_are_missing(engine, tmp_path):
     found = table(
         "a,b,c\nx,maybe,2.5\n", tmp_path, set_column_types={"a": "double", "b": "boolean", "c": "long"}
     )
     assert [str(values[0]) for values in found.values()] == ["nan", "<NA>", "<NA>"]
 
 
-def test_dates_are_time_stamps(tmp_path):
+def test_dates_are_time_stamps(engine, tmp_path):
     found = table("a,b,c\n2024-02-03,2024-02-03T04:05:06Z,03/02/2024\n", tmp_path)
     assert [str(values[0]) for values in found.values()] == [
         "2024-02-03 00:00:00",
@@ -203,7 +216,7 @@ def test_dates_are_time_stamps(tmp_path):
     assert table("a\n2024-02-03\n", tmp_path, set_column_types={"a": "string"}) == {"a": ["2024-02-03"]}
 
 
-def test_columns_come_from_the_path(tmp_path):
+def test_columns_come_from_the_path(engine, tmp_path):
     found = table(
         "x\n1\n",
         tmp_path,
@@ -230,7 +243,7 @@ def test_columns_come_from_the_path(tmp_path):
         ("x\n1\n", {"encoding": "klingon"}, "klingon"),
     ],
 )
-def test_mistakes_with_tables_are_told(tmp_path, text, options, message):
+def test_mistakes_with_tables_are_told(engine, tmp_path, text, options, message):
     with pytest.raises(DataError, match=message):
         table(text, tmp_path, **options)
 

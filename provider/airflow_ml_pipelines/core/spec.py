@@ -95,8 +95,17 @@ class Location(_Spec, frozen=True, kw_only=True):
 
 
 class TabularFormat(_Spec, frozen=True, kw_only=True):
-    """How delimited files are read; names and defaults of ``Dataset.Tabular.from_delimited_files``."""
+    """How files are read as a table; names and defaults of ``Dataset.Tabular.from_delimited_files``.
 
+    :param operations: what is done with the rows, see :mod:`airflow_ml_pipelines.runtime.operations`.
+    :param timestamp: the column that says when a row is from.
+    :param partition_timestamp: the same, of a column in the path.
+    """
+
+    format: Literal["delimited", "parquet", "json_lines"] = "delimited"
+    operations: tuple[dict[str, Any], ...] = ()
+    timestamp: str | None = None
+    partition_timestamp: str | None = None
     include_path: bool = False
     infer_column_types: bool = True
     set_column_types: dict[str, str] | None = None

@@ -185,6 +185,10 @@ class Workspace:
         spec = self.datastore_spec(name)
         return self._open(spec, f"datastore {spec.name!r}")
 
+    def open(self, spec: DatastoreSpec) -> Store:
+        """Open a datastore that need not be registered. :raises WorkspaceError: where it can't be opened."""
+        return self._open(spec, f"datastore {spec.name!r}")
+
     def datastore_url(self, name: str | None = None) -> str:
         """Return a datastore's URL as its store has it, without opening it (which may need credentials).
 

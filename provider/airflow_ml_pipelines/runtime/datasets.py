@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
+from airflow_ml_pipelines.runtime.operations import TableOperations, timestamp_column
 from airflow_ml_pipelines.runtime.places import copy_from, is_remote, list_part, local_path
-from airflow_ml_pipelines.runtime.tables import read_tables
+from airflow_ml_pipelines.runtime.table_engine import Table, has_engine
+from airflow_ml_pipelines.runtime.tables import need_pandas, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_ml_pipelines.runtime.places import DataFile
+    from airflow_ml_pipelines.runtime.table_engine import ColumnProfile
 
 __all__ = ["FileDataset", "Inputs", "LocalData", "MountContext", "TabularDataset", "open_dataset"]
 
@@ -99,10 +102,20 @@ def _same(place: str, target: str) -> bool:
     return os.path.samefile(local_path(place), target)
 
 
+class Mountable(Protocol):
+    """What can be mounted."""
+
+    def as_folder(self) -> str | None:
+        """Return the folder where all files lie, None where they are not in one folder of this machine."""
+
+    def download(self, target_path: str | None = None) -> list[str]:
+        """Copy the files to a folder."""
+
+
 class MountContext:
     """The files of a dataset below a folder, :attr:`mount_point`."""
 
-    def __init__(self, dataset: FileDataset, mount_point: str | None) -> None:
+    def __init__(self, dataset: Mountable, mount_point: str | None) -> None:
         self._dataset = dataset
         self._wanted = os.path.abspath(mount_point) if mount_point else None
         self._undo: Callable[[], None] | None = None
@@ -151,61 +164,71 @@ def _nothing() -> None:
     pass
 
 
-class TabularDataset(_Dataset):
-    """Delimited files that are one table, as ``Dataset.Tabular.from_delimited_files`` makes them.
+class TabularDataset(TableOperations, _Dataset):
+    """Files that are one table, as the methods of ``Dataset.Tabular`` make them.
 
     :param options: the fields of ``TabularFormat``.
     """
 
     def __init__(
-        self,
-        parts: Sequence[Mapping[str, str]],
-        options: Mapping[str, Any],
-        name: str | None = None,
-        steps: tuple[Callable[[Any], Any], ...] = (),
+        self, parts: Sequence[Mapping[str, str]], options: Mapping[str, Any], name: str | None = None
     ) -> None:
         super().__init__(parts, name)
         self._options = dict(options)
-        self._steps = steps
 
     def to_pandas_dataframe(self, on_error: str = "null", out_of_range_datetime: str = "null") -> Any:  # noqa: ARG002
         """Return the rows as a ``pandas.DataFrame``; values that do not fit their column's type are missing.
 
-        :raises ImportError: where pandas is not installed.
+        :raises ImportError: where pandas is not installed, or DuckDB where it is needed for this table.
         :raises DataError: where the files are not there or can't be read.
         """
-        table = read_tables(self._files(), self._options)
-        for step in self._steps:
-            table = step(table)
-        return table
+        need_pandas()
+        plain = (
+            not self._options.get("operations") and self._options.get("format", "delimited") == "delimited"
+        )
+        if plain and not has_engine():
+            return read_tables(self._files(), self._options)
+        with self._table() as table:
+            return table.to_pandas()
 
-    def keep_columns(self, columns: str | Sequence[str]) -> TabularDataset:
-        """Return the dataset with these columns alone."""
-        names = [columns] if isinstance(columns, str) else list(columns)
-        return self._then(lambda table: table[_known(table, names)])
+    def to_csv_files(self, separator: str = ",", target: str | None = None) -> FileDataset:
+        """Write the rows as a delimited file into a folder (a new temporary one for None); return the dataset of it."""
+        with self._table() as table:
+            return _written(target, "part-00000.csv", lambda path: table.write_csv(path, separator))
 
-    def drop_columns(self, columns: str | Sequence[str]) -> TabularDataset:
-        """Return the dataset without these columns."""
-        names = [columns] if isinstance(columns, str) else list(columns)
-        return self._then(lambda table: table.drop(columns=_known(table, names)))
+    def to_parquet_files(self, target: str | None = None) -> FileDataset:
+        """Write the rows as a Parquet file into a folder (a new temporary one for None); return the dataset of it."""
+        with self._table() as table:
+            return _written(target, "part-00000.parquet", table.write_parquet)
 
-    def take(self, count: int) -> TabularDataset:
-        """Return the dataset's first rows."""
-        return self._then(lambda table: table.head(count))
+    def profile(self) -> list[ColumnProfile]:
+        """Return what is known of the values of each column."""
+        with self._table() as table:
+            return table.profile()
 
-    def skip(self, count: int) -> TabularDataset:
-        """Return the dataset without its first rows."""
-        return self._then(lambda table: table.iloc[count:].reset_index(drop=True))
+    def _table(self) -> Table:
+        return Table(self._files(), self._options)
 
-    def _then(self, step: Callable[[Any], Any]) -> TabularDataset:
-        return TabularDataset(self._parts, self._options, self.name, (*self._steps, step))
+    def _then(self, *operations: dict[str, Any]) -> TabularDataset:
+        done = (*(self._options.get("operations") or ()), *operations)
+        return TabularDataset(self._parts, {**self._options, "operations": done}, self.name)
+
+    def _timestamp(self, name: str) -> str:
+        return timestamp_column(self._options, name)
 
 
-def _known(table: Any, names: list[str]) -> list[str]:
-    for name in names:
-        if name not in table.columns:
-            raise DataError(f"there is no column {name!r}." + did_you_mean(name, table.columns))
-    return names
+def _written(target: str | None, name: str, write: Callable[[str], None]) -> FileDataset:
+    folder = os.path.abspath(target) if target else tempfile.mkdtemp(prefix="table-")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    aside = os.path.join(folder, f".~{os.getpid()}-{name}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        if os.path.lexists(aside):
+            os.unlink(aside)
+    return FileDataset([{"place": path, "kind": "file", "label": "/" + name}])
 
 
 class LocalData(str):

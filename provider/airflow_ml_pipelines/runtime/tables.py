@@ -1,4 +1,7 @@
-"""Reads delimited files into one pandas data frame, with the options of ``Dataset.Tabular.from_delimited_files``."""
+"""Reads delimited files with pandas alone, for environments of scripts that have it and no DuckDB.
+
+What it returns is what :mod:`airflow_ml_pipelines.runtime.table_engine` returns; the same tests are run with both.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 from airflow_ml_pipelines.runtime.places import is_remote, local_path
+from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, partition_values
+from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_ml_pipelines.runtime.places import DataFile
 
-__all__ = ["read_tables"]
+__all__ = ["need_pandas", "read_tables"]
 
 _PATH = "Path"
-_ENCODINGS = {
-    "utf8": "utf-8-sig",  # a byte order mark is no part of the first column's name
-    "utf-8": "utf-8-sig",
-    "utf8bom": "utf-8-sig",
-    "iso88591": "iso-8859-1",
-    "latin1": "iso-8859-1",
-    "utf32": "utf-32",
-    "utf16": "utf-16",
-    "windows1252": "cp1252",
-}
-_TYPES = {
-    "string": "string", "str": "string", "text": "string",
-    "long": "integer", "int": "integer", "integer": "integer",
-    "float": "float", "double": "float", "decimal": "float", "number": "float",
-    "bool": "boolean", "boolean": "boolean",
-    "datetime": "datetime", "date": "datetime", "timestamp": "datetime",
-}  # fmt: skip
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?\Z")
-_PARTS = {
-    "yyyy": r"\d{4}",
-    "MM": r"\d{1,2}",
-    "dd": r"\d{1,2}",
-    "HH": r"\d{1,2}",
-    "mm": r"\d{1,2}",
-    "ss": r"\d{1,2}",
-}
-_FIELD = re.compile(r"\{(\w+)(?::([^}]*))?\}")
+
+
+def need_pandas() -> Any:
+    """Return pandas. :raises ImportError: where it is not installed."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ImportError(
+            "to_pandas_dataframe() needs pandas, which is not installed in the step's environment: add 'pandas' to its "
+            "pip or conda packages",
+            name="pandas",
+        ) from None
+    return pd
 
 
 def read_tables(files: Sequence[DataFile], options: Mapping[str, Any]) -> Any:
@@ -54,16 +46,9 @@ def read_tables(files: Sequence[DataFile], options: Mapping[str, Any]) -> Any:
     :raises ImportError: where pandas is not installed.
     :raises DataError: where a file can't be read as it is said to be.
     """
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ImportError(
-            "to_pandas_dataframe() needs pandas, which is not installed in the step's environment: add 'pandas' to its "
-            "pip or conda packages",
-            name="pandas",
-        ) from None
-    partition = _partition(options.get("partition_format"))
-    header = _header(options.get("header", True))
+    pd = need_pandas()
+    partition = partition_pattern(options.get("partition_format"))
+    header = header_kind(options.get("header", True))
     names: Any = None
     frames: list[Any] = []
     for index, file in enumerate(files):
@@ -76,7 +61,9 @@ def read_tables(files: Sequence[DataFile], options: Mapping[str, Any]) -> Any:
         frames.append(frame)
         _add_columns(frame, file, partition, include_path=bool(options.get("include_path")))
     table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True, sort=False)
-    types = {str(name): _kind(name, kind) for name, kind in (options.get("set_column_types") or {}).items()}
+    types = {
+        str(name): kind_of_type(name, kind) for name, kind in (options.get("set_column_types") or {}).items()
+    }
     for name in types:
         if name not in table.columns:
             raise DataError(
@@ -100,14 +87,13 @@ def _read_file(pd: Any, file: DataFile, options: Mapping[str, Any], names: Any, 
         "header": 0 if has_header else None,
         "names": names,
         "dtype": text,
-        "encoding": _ENCODINGS.get(encoding.lower().replace("-", ""), encoding),
         "keep_default_na": not options.get("empty_as_string", False),
     }
     if arguments["engine"] == "c":
         arguments["low_memory"] = False  # so that a column has one type however long it is
     place = file.place if is_remote(file.place) else local_path(file.place)
     try:
-        frame = pd.read_csv(place, **arguments)
+        frame = pd.read_csv(place, encoding=codec_of(encoding), **arguments)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (pd.errors.ParserError, UnicodeError, LookupError, OSError, ValueError) as error:
@@ -119,33 +105,6 @@ def _read_file(pd: Any, file: DataFile, options: Mapping[str, Any], names: Any, 
     if not has_header and names is None:
         frame.columns = [f"Column{number}" for number in range(1, len(frame.columns) + 1)]
     return frame
-
-
-def _header(value: Any) -> str:
-    """Return ``same``, ``different``, ``first`` or ``none``."""
-    if isinstance(value, bool):
-        return "same" if value else "none"
-    known = {
-        "all_files_same": "same",
-        "all_files_different": "different",
-        "only_first_file": "first",
-        "none": "none",
-    }
-    try:
-        return known[value]
-    except KeyError:
-        raise DataError(
-            f"there is no way to read headers called {value!r}." + did_you_mean(str(value), known)
-        ) from None
-
-
-def _kind(name: Any, kind: str) -> str:
-    try:
-        return _TYPES[kind.lower().replace("to_", "")]
-    except KeyError:
-        raise DataError(
-            f"set_column_types: column {name!r} can't be of type {kind!r}." + did_you_mean(kind, _TYPES)
-        ) from None
 
 
 def _convert(pd: Any, column: Any, kind: str) -> Any:
@@ -189,46 +148,8 @@ def _add_columns(
         found = partition.search("/" + file.label.lstrip("/"))
         if found is None:
             raise DataError(f"{file.label} does not fit the partition_format")
-        for name, value in _partition_values(found).items():
+        for name, value in partition_values(found).items():
             frame.insert(place, name, value)
             place += 1
     if include_path:
         frame.insert(0, _PATH, file.label or file.place)
-
-
-def _partition(text: str | None) -> re.Pattern[str] | None:
-    if not text:
-        return None
-    pattern = ""
-    position = 0
-    for field in _FIELD.finditer(text):
-        name, form = field.groups()
-        pattern += re.escape(text[position : field.start()]).replace(r"\*", "[^/]*")
-        position = field.end()
-        if not form:
-            pattern += f"(?P<{name}>[^/]+?)"
-            continue
-        for piece in re.findall(r"yyyy|MM|dd|HH|mm|ss|.", form):
-            pattern += f"(?P<{name}__{piece}>{_PARTS[piece]})" if piece in _PARTS else re.escape(piece)
-    pattern += re.escape(text[position:]).replace(r"\*", "[^/]*")
-    try:
-        return re.compile(("" if text.startswith("/") else "/") + pattern + r"\Z")
-    except re.error as error:
-        raise DataError(f"partition_format {text!r} can't be used: {error}") from None
-
-
-def _partition_values(found: re.Match[str]) -> dict[str, Any]:
-    import datetime as dt
-
-    values: dict[str, Any] = {}
-    dates: dict[str, dict[str, int]] = {}
-    for group, text in found.groupdict().items():
-        name, _, piece = group.rpartition("__")
-        if name and piece in _PARTS:
-            dates.setdefault(name, {})[piece] = int(text)
-        else:
-            values[group] = text
-    for name, date in dates.items():
-        pieces = [date.get(piece, 1 if piece in ("MM", "dd") else 0) for piece in _PARTS]
-        values[name] = dt.datetime(*pieces)  # type: ignore[arg-type]  # noqa: DTZ001 - paths have no time zone
-    return values

@@ -1,0 +1,155 @@
+"""The files of a dataset: which of them, and files that a table is written into."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_ml_pipelines.core.errors import DataError, DefinitionError, WorkspaceError
+from dag_factory._check import expect, kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    import airflow_ml_pipelines.core.workspace as core
+    from airflow_ml_pipelines.core.spec import Data
+    from airflow_ml_pipelines.runtime.expressions import Expression
+    from dag_factory.datastore import Datastore
+    from dag_factory.fetch import DataFile
+
+__all__ = ["METADATA", "matches", "select_files", "split_files", "write_frame", "write_table"]
+
+METADATA: Final = ("Size", "LastModifiedTime", "Path")
+"""What a store says of a file that a condition can be made of."""
+
+_WRITTEN = "part-00000"
+
+
+def select_files(
+    workspace: core.Workspace | None, data: Data, choose: Callable[[list[DataFile]], list[DataFile]]
+) -> Data:
+    """Return the data that some of the files are.
+
+    :raises DataError: where there is no data, or no file is left.
+    """
+    from airflow_ml_pipelines.core.spec import Data, Location
+    from dag_factory.fetch import list_files
+
+    files = choose(list_files(workspace, data))
+    if not files:
+        raise DataError("no file of the dataset is left: a dataset has one at least")
+    places = tuple(Location(datastore=file.datastore, path=file.address) for file in files)
+    return Data(locations=places, form="folder")
+
+
+def split_files(
+    files: list[DataFile], share: float, seed: int | None
+) -> tuple[list[DataFile], list[DataFile]]:
+    """Return the files that are taken with a probability, and the others; the same for the same seed and names."""
+    expect("probability", share, int, float, what="a number from 0 to 1")
+    if not 0 <= share <= 1:
+        raise DefinitionError(f"expected a number from 0 to 1, found {share}")
+    number = random.SystemRandom().randrange(2**31) if seed is None else seed
+    sides: tuple[list[DataFile], list[DataFile]] = ([], [])
+    for file in files:
+        digest = hashlib.sha256(f"{number}:{file.name}".encode()).digest()
+        sides[int.from_bytes(digest[:8], "big") >= share * 2**64].append(file)
+    return sides
+
+
+def matches(expression: Expression, file: DataFile) -> bool:
+    """Return whether a condition is true of a file."""
+    from airflow_ml_pipelines.runtime.expressions import evaluate
+
+    info = file.store.info(file.path)
+    if info is None:
+        return False
+    modified = datetime.fromtimestamp(info.modified, UTC).replace(tzinfo=None)
+    row: Mapping[str, Any] = {"Size": info.size, "LastModifiedTime": modified, "Path": "/" + file.name}
+    return bool(evaluate(expression.document, row))
+
+
+def write_table(
+    where: str,
+    workspace: core.Workspace | None,
+    data: Data,
+    kind: str,
+    target: tuple[Datastore, str] | None,
+    separator: str,
+) -> Data:
+    """Write a table as one file of a datastore; return the data that it is.
+
+    :raises DataError: where there is no data.
+    """
+    from airflow_ml_pipelines.core.digest import digest_file
+    from airflow_ml_pipelines.core.spec import Data, Location
+    from airflow_ml_pipelines.core.store import join
+    from dag_factory.fetch import open_table
+
+    name, folder = _target(where, workspace, target)
+    with tempfile.TemporaryDirectory(prefix="table-") as made:
+        file = Path(made, f"{_WRITTEN}.{kind}")
+        with open_table(workspace, data) as table:
+            if kind == "csv":
+                table.write_csv(str(file), separator)
+            else:
+                table.write_parquet(str(file))
+        folder = folder or f"tables/{digest_file(file)[0][:16]}"
+        store = target[0].store if target else _opened(workspace).datastore(name)
+        store.upload(file, join(folder, file.name))
+    return Data(locations=(Location(datastore=name, path=folder),), form="folder")
+
+
+def write_frame(
+    where: str, frame: pd.DataFrame, datastore: Datastore, folder: str, *, show_progress: bool
+) -> str:
+    """Write a data frame as a Parquet file, named after what is in it; return its path on the datastore."""
+    from airflow_ml_pipelines.core.digest import digest_file
+    from airflow_ml_pipelines.core.store import join
+
+    if type(frame).__module__.partition(".")[0] != "pandas":
+        raise TypeError(f"{where}(dataframe=…): expected a pandas data frame, found {kind_of(frame)}")
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="frame-") as made:
+        file = Path(made, "frame.parquet")
+        connection = duckdb.connect()
+        try:
+            connection.register("frame", frame)
+            connection.table("frame").write_parquet(str(file), compression="zstd")
+        except duckdb.Error as error:
+            raise DataError(f"{where}: the data frame can't be written as Parquet: {error}") from None
+        finally:
+            connection.close()
+        path = join(folder, f"{digest_file(file)[0][:16]}.parquet")
+        named = file.rename(file.with_name(path.rpartition("/")[2]))
+        datastore.upload_files([named], target_path=folder, overwrite=True, show_progress=show_progress)
+    return path
+
+
+def _target(
+    where: str, workspace: core.Workspace | None, target: tuple[Datastore, str] | None
+) -> tuple[str, str]:
+    from dag_factory.datastore import Datastore
+
+    if target is None:
+        return _opened(workspace, where).default_datastore, ""
+    if not (
+        isinstance(target, tuple)
+        and len(target) == 2
+        and isinstance(target[0], Datastore)
+        and isinstance(target[1], str)
+    ):
+        raise TypeError(f"{where}(target=…): expected (datastore, folder), found {kind_of(target)}")
+    return target[0].name, target[1].strip("/")
+
+
+def _opened(workspace: core.Workspace | None, where: str = "") -> core.Workspace:
+    if workspace is None:
+        raise WorkspaceError(f"{where}: the table belongs to no workspace: give target=(datastore, folder)")
+    return workspace

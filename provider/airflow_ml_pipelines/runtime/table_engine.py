@@ -1,0 +1,391 @@
+"""Reads delimited files, Parquet and JSON lines as one table, with DuckDB: lazily, in bounded memory, on every core.
+
+Delimited text is read as text first. A column is then of integers, numbers, truth values or times if all of its values
+are, and of text otherwise, so that its type never hangs on how far somebody has looked.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import DataError, did_you_mean
+from airflow_ml_pipelines.runtime.expressions import quote_name, quote_value
+from airflow_ml_pipelines.runtime.operations import apply_operation
+from airflow_ml_pipelines.runtime.places import DataFile, copy_from, is_remote, local_path
+from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, partition_values
+from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind, read_names, rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["ColumnProfile", "Table", "has_engine"]
+
+_PATH = "Path"
+_NULLS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+_NOTHING = "\x01"  # what no file has: where an empty value is text
+_PATTERNS = {
+    "BIGINT": r"\s*[+-]?\d{1,18}\s*",
+    "DOUBLE": r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*",
+    "BOOLEAN": r"(?i)true|false",
+    "TIMESTAMP": r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?",
+    "TIMESTAMPTZ": r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?",
+}
+"""What values of a type look like, the first that all values fit is the column's type."""
+
+_FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y%m%d")
+_READERS = {"parquet": "read_parquet", "json_lines": "read_json"}
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """What is known of the values of a column.
+
+    :param unique: how many different values there are, about.
+    :param min: as text; so are ``max`` and the quartiles.
+    """
+
+    name: str
+    type: str
+    count: int
+    missing_count: int
+    min: str | None
+    max: str | None
+    mean: float | None
+    std_dev: float | None
+    lower_quartile: str | None
+    median: str | None
+    upper_quartile: str | None
+    unique: int
+
+
+def has_engine() -> bool:
+    """Return whether DuckDB is there."""
+    from importlib.util import find_spec
+
+    return find_spec("duckdb") is not None
+
+
+class Table:
+    """The rows of files, and what operations leave of them. Use it as a context: it may have copies of files.
+
+    :param files: in the order of their rows.
+    :param options: the fields of ``TabularFormat``; a missing one has its default.
+    :raises DataError: where a file can't be read as it is said to be, or a column is missing.
+    """
+
+    def __init__(self, files: Sequence[DataFile], options: Mapping[str, Any]) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise ImportError(
+                "this needs DuckDB, which is not installed in the step's environment: add 'duckdb' to its pip packages",
+                name="duckdb",
+            ) from None
+        self._options = options
+        self._files = list(files)
+        self._folder = tempfile.TemporaryDirectory(prefix="table-")
+        spill = {"temp_directory": os.path.join(self._folder.name, "spill")}
+        quiet = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        self._connection = duckdb.connect(config={**spill, **quiet})
+        self._error = duckdb.Error
+        try:
+            self._connection.execute("SET TimeZone = 'UTC'")
+            self._paths = [self._bring(number, file) for number, file in enumerate(self._files)]
+            self._sql = self._read()
+            self._set_types()
+            for operation in options.get("operations") or ():
+                self._sql = apply_operation(self._sql, self.columns, operation)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Table:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take away what was copied."""
+        self._connection.close()
+        self._folder.cleanup()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns by name, with their types in the words of SQL."""
+        return self._columns(self._sql)
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return int(self._rows(f"SELECT count(*) FROM ({self._sql})")[0][0])
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return all rows."""
+        return self._rows(self._sql)
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a ``pandas.DataFrame``."""
+        zoned = [name for name, kind in self.columns.items() if kind == "TIMESTAMP WITH TIME ZONE"]
+        plain = ", ".join(f"{quote_name(name)} AT TIME ZONE 'UTC' AS {quote_name(name)}" for name in zoned)
+        sql = f"SELECT * REPLACE ({plain}) FROM ({self._sql})" if plain else self._sql
+        frame = self._run(lambda: self._connection.sql(sql).df())
+        for name in zoned:
+            frame[name] = frame[name].dt.tz_localize("UTC")
+        return frame
+
+    def write_csv(self, path: str, separator: str = ",") -> None:
+        """Write the rows as delimited text with a header."""
+        options = f"FORMAT csv, HEADER true, DELIMITER {quote_value(('value', separator))}"
+        self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
+
+    def write_parquet(self, path: str) -> None:
+        """Write the rows as a Parquet file."""
+        options = "FORMAT parquet, COMPRESSION zstd"
+        self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
+
+    def profile(self) -> list[ColumnProfile]:
+        """Return what is known of the values of each column."""
+        total = self.count()
+        found = []
+        for row in self._rows(f"SUMMARIZE SELECT * FROM ({self._sql})"):
+            name, kind, least, most, unique, mean, deviation, q25, q50, q75, _, percentage = row
+            missing = round(total * float(percentage or 0) / 100)
+            if not kind.startswith(_NUMERIC):
+                mean = deviation = None
+            found.append(
+                ColumnProfile(
+                    name=name,
+                    type=kind,
+                    count=total,
+                    missing_count=missing,
+                    min=least,
+                    max=most,
+                    mean=None if mean is None else float(mean),
+                    std_dev=None if deviation is None else float(deviation),
+                    lower_quartile=q25,
+                    median=q50,
+                    upper_quartile=q75,
+                    unique=int(unique),
+                )
+            )
+        return found
+
+    # --- how the files are read ----------------------------------------------------------------------------------
+
+    def _bring(self, number: int, file: DataFile) -> str:
+        if not is_remote(file.place):
+            return os.path.abspath(local_path(file.place))
+        target = os.path.join(self._folder.name, f"{number}-{os.path.basename(file.path) or 'file'}")
+        copy_from(file.place, target)
+        return target
+
+    def _read(self) -> str:
+        kind = self._options.get("format", "delimited")
+        if kind == "delimited":
+            return self._read_delimited()
+        if kind not in _READERS:
+            raise DataError(f"there is no way to read files called {kind!r}.{did_you_mean(kind, _READERS)}")
+        more = ", format = 'newline_delimited'" if kind == "json_lines" else ""
+        sql = self._labelled(
+            f"SELECT * FROM {_READERS[kind]}({_list(self._paths)}, union_by_name = true, filename = '.file'{more})",
+            self._paths,
+        )
+        self._columns(sql)
+        return sql
+
+    def _read_delimited(self) -> str:
+        encoding = self._options.get("encoding", "utf8")
+        separator = self._options.get("separator", ",")
+        kept = [index for index, path in enumerate(self._paths) if os.path.getsize(path)]
+        if not kept:
+            return 'SELECT NULL AS "Column1" WHERE false'
+        self._files = [self._files[index] for index in kept]
+        paths = [self._paths[index] for index in kept]
+        try:
+            plain = codec_of(encoding) == "utf-8-sig"
+            names = [
+                read_names(path, separator, encoding, header=self._has_header(n))
+                for n, path in enumerate(paths)
+            ]
+        except (UnicodeError, LookupError, OSError) as error:
+            raise self._unreadable(self._files[0], error) from None
+        attempts = [(paths, True), (paths, False)] if plain else []
+        for attempt, parallel in (*attempts, (None, False)):
+            used = self._rewritten(paths, encoding) if attempt is None else attempt
+            sql = self._labelled(self._text_sql(used, names, parallel=parallel), used)
+            try:
+                return self._typed(sql)
+            except self._error as error:
+                last = error
+        file = next((f for f, path in zip(self._files, used) if path in str(last)), self._files[0])
+        raise self._unreadable(file, last)
+
+    def _has_header(self, index: int) -> bool:
+        kind = header_kind(self._options.get("header", True))
+        return kind in ("same", "different") or (kind == "first" and index == 0)
+
+    def _rewritten(self, paths: Sequence[str], encoding: str) -> list[str]:
+        made = []
+        for number, path in enumerate(paths):
+            target = os.path.join(self._folder.name, f"{number}.utf8")
+            try:
+                rewrite(path, target, encoding)
+            except (UnicodeError, OSError) as error:
+                raise self._unreadable(self._files[number], error) from None
+            made.append(target)
+        return made
+
+    def _text_sql(self, paths: Sequence[str], names: list[list[str]], *, parallel: bool) -> str:
+        """Return a query for all values as text; files in a row that have one header are read together."""
+        kind = header_kind(self._options.get("header", True))
+        nulls = (_NOTHING,) if self._options.get("empty_as_string") else _NULLS
+        groups: list[tuple[list[str], bool, list[str]]] = []
+        for number, path in enumerate(paths):
+            header = self._has_header(number)
+            own = names[number] if kind == "different" or len(names[number]) != len(names[0]) else names[0]
+            if groups and groups[-1][:2] == (own, header):
+                groups[-1][2].append(path)
+            else:
+                groups.append((own, header, [path]))
+        queries = []
+        for own, header, group in groups:
+            columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in own)
+            queries.append(
+                f"SELECT * FROM read_csv({_list(group)}, auto_detect = false, strict_mode = true, "
+                f"delim = {_text(self._options.get('separator', ','))}, quote = '\"', escape = '\"', "
+                f"header = {str(header).lower()}, null_padding = true, parallel = {str(parallel).lower()}, "
+                f"nullstr = {_list(nulls)}, columns = {{{columns}}}, filename = '.file', max_line_size = 67108864)"
+            )
+        return " UNION ALL BY NAME ".join(queries)
+
+    def _labelled(self, sql: str, paths: Sequence[str]) -> str:
+        """Return a query with the columns that come from where a file lies."""
+        partition = partition_pattern(self._options.get("partition_format"))
+        extra: dict[str, dict[str, Any]] = {}
+        for file, path in zip(self._files, paths):
+            values: dict[str, Any] = (
+                {_PATH: file.label or file.place} if self._options.get("include_path") else {}
+            )
+            if partition is not None:
+                found = partition.search("/" + file.label.lstrip("/"))
+                if found is None:
+                    raise DataError(f"{file.label} does not fit the partition_format")
+                values.update(partition_values(found))
+            extra[path] = values
+        added = []
+        for name in next(iter(extra.values()), {}):
+            listed = ", ".join(_literal(item[name]) for item in extra.values())
+            added.append(f'map({_list(extra)}, [{listed}])[".file"] AS {quote_name(name)}')
+        return f'SELECT {"".join(item + ", " for item in added)}* EXCLUDE (".file") FROM ({sql})'
+
+    # --- types ---------------------------------------------------------------------------------------------------
+
+    def _typed(self, sql: str) -> str:
+        """Return a query for the values of a query for text, each column of the type that all of its values fit."""
+        asked = self._options.get("set_column_types") or {}
+        columns = self._columns(sql)
+        texts = [
+            name
+            for name, kind in columns.items()
+            if kind == "VARCHAR" and name not in asked and name != _PATH
+        ]
+        if not self._options.get("infer_column_types", True):
+            texts = []
+        looks = ["count(*)"]
+        for name in texts:
+            quoted = quote_name(name)
+            looks.append(f"count({quoted})")
+            looks += [f"count_if(regexp_full_match({quoted}, {_text(look)}))" for look in _PATTERNS.values()]
+        counts = self._connection.execute(f"SELECT {', '.join(looks)} FROM ({sql})").fetchall()[0][1:]
+        casts = []
+        for number, name in enumerate(texts):
+            values, *fits = counts[number * (len(_PATTERNS) + 1) : (number + 1) * (len(_PATTERNS) + 1)]
+            kind = next((kind for kind, fit in zip(_PATTERNS, fits) if values and fit == values), None)
+            if kind is not None:
+                casts.append(f"CAST({quote_name(name)} AS {kind}) AS {quote_name(name)}")
+        return f"SELECT * REPLACE ({', '.join(casts)}) FROM ({sql})" if casts else sql
+
+    def _set_types(self) -> None:
+        asked = self._options.get("set_column_types") or {}
+        columns = self.columns if asked else {}
+        casts = []
+        for name, kind in asked.items():
+            if name not in columns:
+                raise DataError(
+                    f"set_column_types: there is no column {name!r}.{did_you_mean(name, columns)}"
+                )
+            casts.append(f"{_convert(quote_name(name), kind_of_type(name, kind))} AS {quote_name(name)}")
+        if casts:
+            self._sql = f"SELECT * REPLACE ({', '.join(casts)}) FROM ({self._sql})"
+
+    # --- DuckDB --------------------------------------------------------------------------------------------------
+
+    def _columns(self, sql: str) -> dict[str, str]:
+        found = self._rows(f"DESCRIBE SELECT * FROM ({sql})")
+        return {row[0]: row[1] for row in found}
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = self._run(lambda: self._connection.execute(sql).fetchall())
+        return found
+
+    def _run(self, action: Any) -> Any:
+        try:
+            return action()
+        except self._error as error:
+            names = ", ".join(file.label or file.place for file in self._files[:3])
+            raise DataError(f"the table of {names} can't be read: {_reason(error)}") from None
+
+    def _unreadable(self, file: DataFile, error: Exception) -> DataError:
+        separator, encoding = self._options.get("separator", ","), self._options.get("encoding", "utf8")
+        return DataError(
+            f"{file.label or file.place} can't be read as delimited text (separator {separator!r}, encoding "
+            f"{encoding!r}): {_reason(error)}"
+        )
+
+
+_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
+
+
+def _convert(value: str, kind: str) -> str:
+    """Return a value as a type; one that can't be is missing."""
+    text = f"CAST({value} AS VARCHAR)"
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    if kind == "string":
+        return text
+    if kind == "float":
+        return number
+    if kind == "boolean":
+        word = f"lower(trim({text}))"
+        return f"CASE WHEN {word} IN ('true', 'yes', '1') THEN TRUE WHEN {word} IN ('false', 'no', '0') THEN FALSE END"
+    if kind == "datetime":
+        return f"COALESCE(TRY_CAST({text} AS TIMESTAMP), try_strptime({text}, {_list(_FORMATS)}))"
+    whole = f"regexp_full_match({text}, {_text(_PATTERNS['BIGINT'])})"
+    return f"CASE WHEN {whole} THEN TRY_CAST({text} AS BIGINT) WHEN {number} % 1 = 0 THEN TRY_CAST({number} AS BIGINT) END"
+
+
+def _literal(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else quote_value(("time", value.isoformat()))
+
+
+def _text(value: str) -> str:
+    return quote_value(("value", value))
+
+
+def _list(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept: list[str] = []
+    for line in lines:
+        if line.startswith(("Possible", "file =", "*", "Column")):
+            break
+        kept.append(line)
+    return " ".join(kept) or type(error).__name__
