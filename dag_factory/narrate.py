@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.diff_files import FileChange
+    from airflow_ml_pipelines.core.differences import Difference, FilesChange
     from airflow_ml_pipelines.core.runs import OutputDocument, PlanDocument, StepDocument
 
-__all__ = ["narrate_line", "narrate_output", "narrate_plan", "narrate_step", "seconds_text", "size_text"]
+__all__ = [
+    "narrate_differences",
+    "narrate_line",
+    "narrate_output",
+    "narrate_plan",
+    "narrate_step",
+    "seconds_text",
+    "size_text",
+]
 
 
 def narrate_plan(plan: PlanDocument, names: Mapping[str, str]) -> list[str]:
@@ -54,6 +64,48 @@ def narrate_output(name: str, output: OutputDocument) -> str:
     """Return an output with its size."""
     files = f"{output.files} file{'' if output.files == 1 else 's'}"
     return f"{name} ({files}, {size_text(output.size)})"
+
+
+def narrate_differences(differences: Iterable[Difference]) -> list[str]:
+    """Return a line a difference, and below it a line a file."""
+    from airflow_ml_pipelines.core.differences import FilesChange
+
+    lines = []
+    for difference in differences:
+        if isinstance(difference, FilesChange) and difference.files:
+            lines += narrate_files(difference)
+        else:
+            lines.append(difference.text)
+    return lines
+
+
+def narrate_files(change: FilesChange) -> list[str]:
+    """Return how many files differ, and a line with the sizes for each that is named."""
+    counts = {"new": change.added, "gone": change.removed, "changed": change.changed}
+    counts = {word: count for word, count in counts.items() if count}
+    said = f"{change.count} file{'' if change.count == 1 else 's'} "
+    if len(counts) == 1:
+        said += next(iter(counts))
+    else:
+        said += "differ: " + ", ".join(f"{count} {word}" for word, count in counts.items())
+    causes = "; ".join(cause.text for cause in change.causes)
+    width = min(max(len(item.path) for item in change.files), _WIDEST)
+    lines = [f"{change.label}: {said}" + (f" ({causes})" if causes else "")]
+    lines += [f"  {_SIGNS[item.change]} {item.path.ljust(width)}  {_sizes(item)}" for item in change.files]
+    if change.count > len(change.files):
+        lines.append(f"  … and {change.count - len(change.files)} more")
+    return lines
+
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+_WIDEST = 60
+
+
+def _sizes(item: FileChange) -> str:
+    if item.executable is not None:
+        return "now executable" if item.executable else "no longer executable"
+    sizes = [size_text(size) for size in (item.old_size, item.new_size) if size is not None]
+    return " → ".join(dict.fromkeys(sizes))
 
 
 def seconds_text(seconds: float) -> str:

@@ -11,6 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests import the servers from the folder beside this file
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-docs", action="store_true", help="write what commands print into the documentation"
+    )
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from servers.s3 import S3Server

@@ -10,6 +10,7 @@ from airflow_ml_pipelines.core.differences import (
     ArgumentChange,
     Cause,
     Difference,
+    Earlier,
     Explanation,
     FilesChange,
     PackageChange,
@@ -311,10 +312,11 @@ def test_a_record_that_can_not_be_read_is_passed_over(tmp_path):
 
 def test_one_may_be_compared_with_any_other(tmp_path):
     store = LocalStore(tmp_path)
-    record = remember(store, "r", {**OLD, "script": "x.py"})
-    found = explain_against(record, OLD, Files(store))
+    earlier = Earlier(pipeline="p", run="r", step="s", started=1.0)
+    found = explain_against(earlier, {**OLD, "script": "x.py"}, OLD, Files(store))
     assert found.reasons == ("script: x.py → train.py",)
-    assert explain_against(record, record.document, Files(store)).differences == ()
+    assert found.against == earlier
+    assert explain_against(earlier, OLD, OLD, Files(store)).differences == ()
 
 
 # --- the chain to the root cause ---------------------------------------------------------------------------------

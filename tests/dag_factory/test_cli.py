@@ -147,6 +147,63 @@ def test_show_of_an_unknown_run_is_one_clear_message(shop, capsys):
     assert capsys.readouterr().err.startswith("error: there is no run 'gone'")
 
 
+def test_explain_says_what_a_run_would_do_and_why(shop, capsys):
+    main(["run", "-q", "shop.pipeline.yaml"])
+    shop.write("words.txt", "other words, and more")
+    main(["init", "elsewhere"])  # a workspace further down is not that of the file
+    shop.write(".ml-pipelines/data/workspaceblobstore/in/words.txt", "other words")
+    capsys.readouterr()
+    assert main(["explain", "shop.pipeline.yaml", "-p", "count=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("prepare: run, compared with run local-")
+    assert lines[1:3] == ["  input words: 1 file changed", "    ~ words.txt  6 B → 11 B"]
+    assert lines[3].startswith("train: depends, compared with run local-")
+    assert lines[4:] == [
+        "  argument 3: 2 → 3",
+        "  input made: step prepare runs before it (input words: words.txt changed)",
+    ]
+    assert main(["explain", "shop.pipeline.yaml", "train", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["pipeline"], document["run"]) == (1, "shop", None)
+    assert [(step["step"], step["state"]) for step in document["steps"]] == [("train", "depends")]
+
+
+def test_explain_says_what_a_run_did_and_why(shop, capsys):
+    main(["run", "-q", "shop.pipeline.yaml"])
+    first = run_id(capsys.readouterr().out)
+    main(["run", "-q", "shop.pipeline.yaml", "-p", "count=3"])
+    second = run_id(capsys.readouterr().out)
+    assert main(["explain", second]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"prepare: reused: same key as in run {first} of shop"
+    assert lines[1].startswith(f"train: finished, compared with run {first} of shop (")
+    assert lines[2] == "  argument 3: 2 → 3"
+    assert main(["explain", second, "prepare", "--against", first]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "  nothing differs"
+    assert main(["explain", second, "trian"]) == 1
+    assert "Did you mean 'train'" in capsys.readouterr().err
+    assert main(["explain", second, "-p", "count=3"]) == 2
+    assert "is a run that was" in capsys.readouterr().err
+
+
+def test_diff_compares_two_runs(shop, capsys):
+    main(["run", "-q", "shop.pipeline.yaml"])
+    first = run_id(capsys.readouterr().out)
+    main(["run", "-q", "shop.pipeline.yaml", "-p", "count=3"])
+    second = run_id(capsys.readouterr().out)
+    assert main(["diff", first, second]) == 0
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines()]
+    assert ["parameter", "count", "2", "3"] in rows
+    assert any(row[:1] == ["prepare"] and row[-2:] == ["the", "same"] for row in rows)
+    assert "train:\n  argument 3: 2 → 3\n  output trained: 1 file changed\n" in text
+    assert main(["diff", first, second, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["parameters"] == [
+        {"type": "value", "field": "parameters", "name": "count", "old": 2, "new": 3}
+    ]
+
+
 def test_plan_and_show_print_documents_for_machines(shop, capsys):
     assert main(["plan", "shop.pipeline.yaml", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)

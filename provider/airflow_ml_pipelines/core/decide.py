@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from airflow_ml_pipelines.core.diff_keys import Files
-from airflow_ml_pipelines.core.differences import Cause, Explanation
+from airflow_ml_pipelines.core.differences import Explanation
 from airflow_ml_pipelines.core.errors import DocumentError
-from airflow_ml_pipelines.core.explain import Miss, explain_miss, root_causes
+from airflow_ml_pipelines.core.explain import Miss, causes_of, explain_miss
 from airflow_ml_pipelines.core.inputs import ResolvedInput, resolve_inputs, resolve_step
 from airflow_ml_pipelines.core.key import digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
@@ -47,7 +46,8 @@ class StepContext:
         """How the steps went that it reads from. :raises DataError: where one has no outputs."""
         if self.upstream is not None:
             return self.upstream
-        return {step: resolve_step(self.folder, step) for step in set(self._sources.values())}
+        sources = {item.source.step for item in self.step.inputs if isinstance(item.source, StepOutput)}
+        return {step: resolve_step(self.folder, step) for step in sources}
 
     @cached_property
     def inputs(self) -> dict[str, ResolvedInput]:
@@ -96,26 +96,7 @@ class StepContext:
         }
         if isinstance(self.snapshot, Snapshot):
             manifests[self.snapshot.digest] = self.snapshot.encode
-        return Files(self.workspace.store, manifests, self._causes)
-
-    def _causes(self, name: str) -> tuple[str, tuple[Cause, ...]]:
-        """Return the step that makes an input, and why it made another one."""
-        step = self._sources.get(name)
-        if step is None:
-            return "", ()
-        document = self.before[step]
-        with suppress(KeyError):  # a step of a hand-written DAG knows only itself
-            return step, root_causes(
-                step, self.run.spec.step(step).name, document.reasons, document.explanation
-            )
-        return step, root_causes(step, step, document.reasons, document.explanation)
-
-    @property
-    def _sources(self) -> dict[str, str]:
-        """The step that makes each input, for those that a step makes."""
-        return {
-            item.name: item.source.step for item in self.step.inputs if isinstance(item.source, StepOutput)
-        }
+        return Files(self.workspace.store, manifests, causes_of(self.run.spec, self.step, self.before))
 
     def again(self) -> StepContext:
         """Return the same step with its inputs to be looked at afresh."""

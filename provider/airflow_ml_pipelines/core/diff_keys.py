@@ -26,7 +26,7 @@ from airflow_ml_pipelines.core.fingerprint import PENDING
 from airflow_ml_pipelines.core.layout import manifest_path
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["Files", "Manifests", "diff_keys"]
+__all__ = ["Files", "Manifests", "diff_keys", "diff_values"]
 
 Manifests = Mapping[str, Callable[[], bytes]]
 
@@ -51,10 +51,10 @@ def diff_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Differenc
         if before.get(path) != after.get(path)
     )
     found += _arguments(old.get("arguments", []), new.get("arguments", []))
-    found += _values("parameters", old.get("parameters", {}), new.get("parameters", {}))
+    found += diff_values("parameters", old.get("parameters", {}), new.get("parameters", {}))
     found += _environment(old.get("environment", {}), new.get("environment", {}))
     found += _inputs(old.get("inputs", {}), new.get("inputs", {}))
-    found += _values("outputs", old.get("outputs", {}), new.get("outputs", {}))
+    found += diff_values("outputs", old.get("outputs", {}), new.get("outputs", {}))
     return tuple(found)
 
 
@@ -120,13 +120,16 @@ def _short(value: Any) -> Any:
     return value[:_LONGEST] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
 
 
-def _values(
+def diff_values(
     field: str, old: Mapping[str, Any], new: Mapping[str, Any], name: str = ""
 ) -> Iterator[ValueChange]:
-    """Yield what differs between two mappings; ``name`` is what they are the parts of."""
+    """Yield in what two mappings differ.
+
+    :param name: what they are the parts of; "" where they are the field's own.
+    """
     for key in sorted({*old, *new}):
         before, after = (_short(side.get(key, msgspec.UNSET)) for side in (old, new))
-        if before != after:
+        if before != after and repr(before) != repr(after):  # not a number is no other one
             yield ValueChange(field=field, name=name or key, part=key if name else "", old=before, new=after)
 
 
@@ -211,7 +214,7 @@ def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differen
         one, other = (
             {key: item for key, item in side[name].items() if key not in leave} for side in (old, new)
         )
-        yield from _values("inputs", one, other, name)
+        yield from diff_values("inputs", one, other, name)
 
 
 def _data(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:

@@ -23,6 +23,7 @@ __all__ = [
     "ValueChange",
     "VariableChange",
     "is_pending",
+    "show_side",
     "show_value",
 ]
 
@@ -66,15 +67,23 @@ class ValueChange(_Change, frozen=True, kw_only=True, tag="value"):
     new: Any = msgspec.UNSET
 
     @property
+    def label(self) -> str:
+        """What differs."""
+        return _label(self.field, self.name)
+
+    @property
     def text(self) -> str:
         """The difference in words."""
-        label = _label(self.field, self.name)
+        label = self.label
         if self.old is msgspec.UNSET:
             return f"{label} is new"
         if self.new is msgspec.UNSET:
             return f"{label} is gone"
         part = f"{self.part} " if self.part else ""
-        return f"{label}: {part}{show_value(self.old)} → {show_value(self.new)}"
+        old, new = self.old, self.new
+        if self.field == "metrics" and _round(old) != _round(new):
+            old, new = _round(old), _round(new)
+        return f"{label}: {part}{show_value(old)} → {show_value(new)}"
 
 
 class ArgumentChange(_Change, frozen=True, kw_only=True, tag="argument"):
@@ -174,9 +183,14 @@ class FilesChange(_Change, frozen=True, kw_only=True, tag="files"):
         return self.added + self.removed + self.changed
 
     @property
+    def label(self) -> str:
+        """What has the files."""
+        return _label(self.field, self.name)
+
+    @property
     def text(self) -> str:
         """The difference in words."""
-        label = _label(self.field, self.name)
+        label = self.label
         if self.pending:
             text = f"{label}: step {self.step} runs before it"
         elif not self.files:
@@ -230,14 +244,27 @@ def is_pending(difference: Difference) -> bool:
     return isinstance(difference, FilesChange) and difference.pending
 
 
+def show_side(value: Any) -> str:
+    """Return one side of a :class:`ValueChange` as a table shows it."""
+    return "not there" if value is msgspec.UNSET else show_value(value)
+
+
 def show_value(value: Any) -> str:
     """Return a value as a text shows it: no longer than a line."""
     text = value if isinstance(value, str) and value else "none" if value is None else json.dumps(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
+def _round(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: _round(item) for name, item in value.items()}
+    return [_round(item) for item in value] if isinstance(value, list) else value
+
+
 def _label(field: str, name: str) -> str:
     return f"{_NOUNS.get(field, field)} {name}" if name else field
 
 
-_NOUNS = {"inputs": "input", "outputs": "output", "parameters": "parameter"}
+_NOUNS = {"inputs": "input", "metrics": "metric", "outputs": "output", "parameters": "parameter"}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from airflow_ml_pipelines.core.diff_keys import Files, diff_keys
-from airflow_ml_pipelines.core.differences import Cause, Difference, Earlier, Explanation, FilesChange
+from airflow_ml_pipelines.core.differences import Cause, Earlier, Explanation, FilesChange
 from airflow_ml_pipelines.core.errors import DocumentError
 from airflow_ml_pipelines.core.history import recent_keys
 from airflow_ml_pipelines.core.records import Record, find_record
+from airflow_ml_pipelines.core.spec import PipelineSpec, StepOutput, StepSpec
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["Miss", "explain_against", "explain_miss", "root_causes"]
+__all__ = ["Miss", "causes_of", "explain_against", "explain_miss", "root_causes"]
 
 _CAUSES = 3
 
@@ -34,7 +35,8 @@ def explain_miss(store: Store, pipeline: str, step: str, document: Mapping[str, 
     The nearest is the latest of those with the fewest differences.
     """
     keys = recent_keys(store, pipeline, step)
-    nearest: tuple[Record, tuple[Difference, ...]] | None = None
+    nearest: Record | None = None
+    fewest = 0
     for key in keys:
         try:
             record = find_record(store, key)
@@ -42,23 +44,54 @@ def explain_miss(store: Store, pipeline: str, step: str, document: Mapping[str, 
             continue
         if record is None:
             continue
-        differences = diff_keys(record.document, document)
-        if nearest is None or len(differences) < len(nearest[1]):
-            nearest = record, differences
-        if len(differences) == 1:  # there can't be fewer, so no other one is read
+        count = len(diff_keys(record.document, document))
+        if nearest is None or count < fewest:
+            nearest, fewest = record, count
+        if count == 1:  # there can't be fewer, so no other one is read
             break
     if nearest is None:
         gone = "no earlier result of this step is left" if keys else "there is no earlier result of this step"
         return Miss((gone,))
-    explanation = _explain(nearest[0], nearest[1], document, files)
-    return Miss(
-        explanation.reasons or (f"the result of {_earlier(nearest[0]).text} is no longer there",), explanation
-    )
+    earlier = _earlier(nearest)
+    explanation = explain_against(earlier, nearest.document, document, files)
+    return Miss(explanation.reasons or (f"the result of {earlier.text} is no longer there",), explanation)
 
 
-def explain_against(record: Record, document: Mapping[str, Any], files: Files) -> Explanation:
-    """Return in what a key document differs from that of a record."""
-    return _explain(record, diff_keys(record.document, document), document, files)
+def explain_against(
+    earlier: Earlier, old: Mapping[str, Any], new: Mapping[str, Any], files: Files
+) -> Explanation:
+    """Return in what a key document differs from an earlier one."""
+    return Explanation(against=earlier, differences=files.fill_in(diff_keys(old, new), old, new))
+
+
+class Told(Protocol):
+    """A step of which it is known why it runs."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+
+    @property
+    def explanation(self) -> Explanation | None: ...
+
+
+def causes_of(
+    spec: PipelineSpec, step: StepSpec, before: Mapping[str, Told]
+) -> Callable[[str], tuple[str, tuple[Cause, ...]]]:
+    """Return what gives the step that makes an input, by the input's name, and why it made another one.
+
+    :param before: the steps that the step reads from, by their ids.
+    """
+    sources = {item.name: item.source.step for item in step.inputs if isinstance(item.source, StepOutput)}
+    names = {item.id: item.name for item in spec.steps}  # a step of a hand-written DAG knows only itself
+
+    def find(name: str) -> tuple[str, tuple[Cause, ...]]:
+        source = sources.get(name, "")
+        told = before.get(source)
+        if told is None:
+            return source, ()
+        return source, root_causes(source, names.get(source, source), told.reasons, told.explanation)
+
+    return find
 
 
 def root_causes(
@@ -78,14 +111,6 @@ def root_causes(
         found |= dict.fromkeys(inherited or (Cause(step=step, name=name, reason=item.text),))
     return tuple(found)[:_CAUSES] or tuple(
         Cause(step=step, name=name, reason=reason) for reason in reasons[:_CAUSES]
-    )
-
-
-def _explain(
-    record: Record, differences: Sequence[Difference], document: Mapping[str, Any], files: Files
-) -> Explanation:
-    return Explanation(
-        against=_earlier(record), differences=files.fill_in(differences, record.document, document)
     )
 
 

@@ -97,6 +97,10 @@ class Planner:
         """Return a step whose predecessors were planned; inputs that these are still to make are pending."""
         return StepContext(self.workspace, self._folder, self.run, step, plan, self._planned, snapshot)
 
+    def tell(self, step: str, explanation: Explanation) -> None:
+        """Let the steps after a planned one take another explanation of it for their own."""
+        self._planned[step] = msgspec.structs.replace(self._planned[step], explanation=explanation)
+
     def _decide(self, context: StepContext) -> StepPlan:
         step = context.step
         if self.run.regenerate_outputs:

@@ -239,10 +239,13 @@ class RunFolder:
         self.store.put(layout.step_path(self.pipeline, self.run, document.step), write_document(document))
 
     def steps(self) -> dict[str, StepDocument]:
-        """Return how each step went, in the order of the plan; a step of which nothing is known is ``waiting``."""
+        """Return how each step went, in the order of the plan; a step of which nothing is known is ``waiting``.
+
+        In the run of a hand-written DAG, which has no plan, it is the order in which they began.
+        """
         plan = self.read_plan()
         if plan is None:
-            return {}
+            return self._begun_steps()
         found: dict[str, StepDocument] = {}
         for item in plan.steps:
             document = self._read(layout.step_path(self.pipeline, self.run, item.step), StepDocument)
@@ -251,6 +254,16 @@ class RunFolder:
             )
             found[item.step] = document or _reused(plan, item.step) or waiting
         return found
+
+    def _begun_steps(self) -> dict[str, StepDocument]:
+        top = f"{self.path}/steps"
+        documents = [
+            self._read(info.path, StepDocument)
+            for info in self.store.walk(top)
+            if info.path.endswith(".json") and "/" not in info.path[len(top) + 1 :]
+        ]
+        begun = sorted((item for item in documents if item), key=lambda item: (item.started or 0, item.step))
+        return {item.step: item for item in begun}
 
     def new_attempt(self, step: str) -> int:
         """Return the number of a new attempt at a step, which nobody else gets."""

@@ -167,6 +167,12 @@ class _Scan:
 
     def _tree(self, paths: Sequence[str], rows: Sequence[bytes]) -> Tree:
         """Return the tree of files in any order."""
+        columns = self._columns(paths, rows)
+        digest = digest_files(zip(*columns, strict=True), single=self.single)
+        return Tree(digest, len(columns[0]), sum(columns[1]), lambda: columns, self.single)
+
+    def _columns(self, paths: Sequence[str], rows: Sequence[bytes]) -> _Columns:
+        """Return the path, size, digest and executable bit of the files that count, sorted by path."""
         order = [index for index, row in enumerate(rows) if not row.endswith(_IGNORED)]
         order.sort(key=paths.__getitem__)
         counted = [rows[index] for index in order]
@@ -177,15 +183,13 @@ class _Scan:
             if self.executable
             else [False] * len(counted)
         )
-        columns = ([paths[index] for index in order], sizes, digests, executes)
-        digest = digest_files(zip(*columns, strict=True), single=self.single)
-        return Tree(digest, len(counted), sum(sizes), lambda: columns, self.single)
+        return [paths[index] for index in order], sizes, digests, executes
 
     def _recall(self, table: Table) -> _Columns:
         rows = table.rows()
-        tree = self._tree(list(rows), list(rows.values()))
-        if tree.digest != table.digest:
-            tree = replace(self, cache=NoStatCache()).scan()  # the rows were damaged
+        if rows or not table.files:
+            return self._columns(list(rows), list(rows.values()))
+        tree = replace(self, cache=NoStatCache()).scan()  # the rows were damaged
         if tree.digest != table.digest:
             raise DataError(f"{self.root} has changed since it was looked at: try again")
         return tree._read()  # noqa: SLF001 - of its own kind
