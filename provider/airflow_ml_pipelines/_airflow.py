@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.configuration import conf  # noqa: TID253
+from airflow.dag_processing.bundles.base import BaseDagBundle  # noqa: TID253
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue  # noqa: TID253
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253
 
@@ -31,6 +32,7 @@ __all__ = [
     "AirflowException",
     "AirflowFailException",
     "Asset",
+    "BaseDagBundle",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",

@@ -40,6 +40,7 @@ __all__ = [
     "open_workspace",
     "plain_errors",
     "prepare_step",
+    "read_place",
     "reused_from_url",
     "shorten",
     "stop_after_failure",
@@ -216,7 +217,7 @@ def write_place(folder: RunFolder, dag_id: str, run_id: str, tasks: Mapping[str,
     :param tasks: the task that runs each step.
     :raises DefinitionError: where another DAG has a run of the same pipeline and id.
     """
-    known = _read_place(folder)
+    known = read_place(folder)
     if known is not None and known["dag_id"] != dag_id:
         raise DefinitionError(
             f"run {run_id!r} of pipeline {folder.pipeline!r} belongs to DAG {known['dag_id']!r}: two DAGs of one "
@@ -226,7 +227,7 @@ def write_place(folder: RunFolder, dag_id: str, run_id: str, tasks: Mapping[str,
     folder.store.put(f"{folder.path}/{_PLACE}", pretty_json(document))
 
 
-def _read_place(folder: RunFolder) -> dict[str, Any] | None:
+def read_place(folder: RunFolder) -> dict[str, Any] | None:
     try:
         document = json.loads(folder.store.get(f"{folder.path}/{_PLACE}"))
         return {
@@ -242,7 +243,7 @@ def reused_from_url(workspace: Workspace, origin: Origin | None, *, run_only: bo
     """Return the address of the task that made a result, "" where no scheduler ran it."""
     if origin is None:
         return ""
-    place = _read_place(RunFolder(workspace.store, origin.pipeline, origin.run))
+    place = read_place(RunFolder(workspace.store, origin.pipeline, origin.run))
     if place is None:
         return ""
     # in a DAG without a plan a step has the name of its task

@@ -30,7 +30,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": _NAME, "python-modules": [f"{package}.sensors.reuse"]}],
-        "bundles": [{"integration-name": _NAME, "python-modules": [f"{package}.bundles.pipelines"]}],
+        "bundles": [
+            {
+                "integration-name": _NAME,
+                "python-modules": [f"{package}.bundles.pipelines", f"{package}.bundles.published"],
+            }
+        ],
         "triggers": [{"integration-name": _NAME, "python-modules": [f"{package}.triggers.reuse"]}],
         "extra-links": [f"{package}.links.ReusedFromLink"],
         "asset-uris": [{"schemes": ["ml-pipelines"], "handler": None}],

@@ -1,1 +1,1 @@
-"""Airflow DAG bundles: every pipeline definition of a folder as a DAG file of its own."""
+"""Airflow DAG bundles: definitions of a folder, and published pipelines, as DAG files of their own."""

@@ -209,16 +209,17 @@ def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[
             yield document, status
 
 
-def read_published(store: Store, identity: str) -> PublishedDocument:
+def read_published(store: Store, identity: str, *, deleted: bool = False) -> PublishedDocument:
     """Return a published pipeline by its id.
 
+    :param deleted: whether one that was deleted will do; runs of it may still be under way.
     :raises WorkspaceError: where there is none, or it was deleted.
     """
     if found := _IDENTITY.fullmatch(identity):
         place = f"{_FOLDER}/{found[1]}/{found[2]}"
         document = _read(store, place)
         if document is not None and document.id == identity:
-            if read_status(store, place) == "Deleted":
+            if not deleted and read_status(store, place) == "Deleted":
                 raise WorkspaceError(f"published pipeline {identity!r} was deleted")
             return document
     known = {document.id: document for document, _ in find_published(store, active_only=False)}

@@ -13,7 +13,10 @@ from airflow_ml_pipelines.core.spec import PipelineSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.links import ReusedFromLink
 
-__all__ = ["RUN_OPTIONS", "PlanOperator"]
+__all__ = ["RUN_OPTIONS", "TAGS", "PlanOperator"]
+
+TAGS = "tags"
+"""The key of a run's configuration that has its labels, a mapping of text to text."""
 
 RUN_OPTIONS = ("regenerate_outputs", "continue_on_step_failure", "experiment_name")
 """Params of a DAG that are no parameters of its pipeline."""
@@ -35,7 +38,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
     :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
         environment names.
     :param experiment: what the run is listed under; None for the pipeline's name.
-    :param tags: of the run; scripts see them.
+    :param tags: of every run; scripts see them, with those that the run's configuration has under ``tags``.
     :param kwargs: of every operator. It is not retried unless ``retries`` says so.
     """
 
@@ -120,7 +123,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
                 run_id=context["ti"].run_id,
                 regenerate_outputs=_flag(params, "regenerate_outputs") or False,
                 continue_on_step_failure=_flag(params, "continue_on_step_failure"),
-                tags=self.run_tags,
+                tags={**self.run_tags, **_labels(context["dag_run"].conf or {})},
             )
         except ParameterError as error:
             problems.append(str(error))
@@ -129,7 +132,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
         return run
 
     def _unknown_keys(self, context: Any, declared: Mapping[str, Any]) -> list[str]:
-        known = {*declared, *RUN_OPTIONS, *context["dag"].params}
+        known = {*declared, *RUN_OPTIONS, TAGS, *context["dag"].params}
         given = context["dag_run"].conf or {}
         return [
             f"there is no parameter {name!r}.{did_you_mean(name, known)}"
@@ -155,6 +158,14 @@ def _flag(params: Mapping[str, Any], name: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise ParameterError(f"parameter {name!r} takes boolean, not {value!r} ({type(value).__name__})")
     return value
+
+
+def _labels(conf: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels that a run was started with."""
+    labels = conf.get(TAGS) or {}
+    if not isinstance(labels, Mapping) or not all(isinstance(value, str) for value in labels.values()):
+        raise ParameterError(f"{TAGS!r} takes a mapping of text to text, not {str(labels)[:200]!r}")
+    return dict(labels)
 
 
 def _latest_origin(workspace: Workspace, plan: PlanDocument) -> str:

@@ -1,0 +1,148 @@
+"""A DAG bundle of published pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from airflow_ml_pipelines._airflow import BaseDagBundle, conf
+from airflow_ml_pipelines._tasks import open_workspace
+from airflow_ml_pipelines.core.dag_views import DagView, current_view, read_view, write_view
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["PublishedPipelinesBundle", "find_published_bundle", "published_file"]
+
+_DAG_FILE = """\
+# An Airflow DAG file of the published pipeline {dag_id!a}.
+from dag_factory.published_dag import load_published
+
+load_published(globals(), {dag_id!a}, {pipeline!a}, label={label!a}, workspace={workspace!a})
+"""
+_CLASS = "PublishedPipelinesBundle"
+_REFRESH = 15
+
+
+class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
+    """Makes every published pipeline of a workspace that is not disabled a DAG, called like the pipeline's id.
+
+    A run keeps the DAGs that there were when it began, also where its pipeline is disabled meanwhile.
+
+    .. code-block:: ini
+
+        [dag_processor]
+        dag_bundle_config_list = [{
+            "name": "published",
+            "classpath": "airflow_ml_pipelines.bundles.published.PublishedPipelinesBundle",
+            "kwargs": {"refresh_interval": 15}}]
+
+    :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or
+        ``ML_PIPELINES_WORKSPACE`` names.
+    :param refresh_interval: seconds between two looks at what is published.
+    :param kwargs: of every bundle.
+    """
+
+    supports_versioning = True
+
+    def __init__(
+        self, *, workspace: str | None = None, refresh_interval: int = _REFRESH, **kwargs: Any
+    ) -> None:
+        super().__init__(refresh_interval=refresh_interval, **kwargs)
+        self._given = workspace
+        self._opened: Workspace | None = None
+        self._current: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the DAG files are."""
+        return Path(self.base_dir / "latest" if self.version is None else self.versions_dir / self.version)
+
+    def initialize(self) -> None:
+        """Make the DAG files, as far as they are not there."""
+        if self.version is None:
+            self.refresh()
+        elif not self.path.is_dir():
+            self._make(read_view(self._workspace.store, self.version))
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Take what is published now."""
+        view = current_view(self._workspace.store)
+        if view.digest != self._current:
+            write_view(self._workspace.store, view)
+            with self.lock():
+                self._update(view)
+            self._current = view.digest
+
+    def get_current_version(self) -> Any:
+        """Return the digest of the DAGs that there are."""
+        return self.version or self._current
+
+    @property
+    def _workspace(self) -> Workspace:
+        if self._opened is None:
+            self._opened = open_workspace(self._given)
+        return self._opened
+
+    def _files(self, view: DagView) -> dict[str, str]:
+        """Return the text of each DAG file."""
+        workspace = None if self._given is None else os.path.abspath(self._given)
+        return {
+            published_file(dag_id): _DAG_FILE.format(
+                dag_id=dag_id, pipeline=entry.pipeline, label=entry.label, workspace=workspace
+            )
+            for dag_id, entry in view.dags.items()
+        }
+
+    def _make(self, view: DagView) -> None:
+        """Make the folder of a version, as a whole."""
+        self.versions_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=self.versions_dir) as name:
+            folder = Path(name, "dags")
+            folder.mkdir()
+            for file, text in self._files(view).items():
+                (folder / file).write_text(text, encoding="utf-8")
+            try:
+                folder.rename(self.path)
+            except OSError:
+                if not self.path.is_dir():  # or another process was quicker
+                    raise
+
+    def _update(self, view: DagView) -> None:
+        """Make the folder of the latest version right; a file that is right is left alone."""
+        folder = self.path
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = self._files(view)
+        for entry in list(os.scandir(folder)):
+            if entry.name in wanted and Path(entry.path).read_text(encoding="utf-8") == wanted[entry.name]:
+                del wanted[entry.name]
+            elif entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name not in wanted:
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+        for file, text in wanted.items():
+            draft = folder / f".{file}"
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(folder / file)
+
+
+def published_file(dag_id: str) -> str:
+    """Return the name of a DAG's file in the bundle."""
+    return f"{dag_id}.py"
+
+
+def find_published_bundle() -> str | None:
+    """Return the name under which Airflow's configuration has a bundle of published pipelines, None where it has none."""
+    try:
+        bundles = json.loads(conf.get("dag_processor", "dag_bundle_config_list", fallback="") or "[]")
+    except ValueError:
+        return None
+    for bundle in bundles:
+        if str(bundle.get("classpath", "")).rpartition(".")[2] == _CLASS:
+            return str(bundle["name"])
+    return None

@@ -1,0 +1,49 @@
+"""What this package adds to Airflow's API server: REST calls for published pipelines, endpoints and runs.
+
+Every process of Airflow imports plugins, so nothing is imported here that only the API server needs; the application is
+made when it gets its first request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, ClassVar
+
+try:
+    from airflow.sdk.plugins_manager import AirflowPlugin
+except ImportError:  # Airflow 3.1
+    from airflow.plugins_manager import AirflowPlugin
+
+__all__ = ["PREFIX", "MlPipelinesPlugin"]
+
+PREFIX = "/ml-pipelines"
+"""Where it is below the API server's address."""
+
+
+class _LazyApp:
+    """An ASGI application that is made when it is first asked for something."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        if self._app is None:
+            from airflow_ml_pipelines.plugin.app import make_app
+
+            self._app = make_app()
+        scope["ml_pipelines.airflow"] = scope.get("app")  # Airflow's own application, which this one calls
+        await self._app(scope, receive, send)
+
+
+class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
+    """Mounts the REST calls below :data:`PREFIX`."""
+
+    name = "ml_pipelines"
+    fastapi_apps: ClassVar[list[dict[str, Any]]] = [
+        {"app": _LazyApp(), "url_prefix": PREFIX, "name": "ML Pipelines"}
+    ]

@@ -1,0 +1,80 @@
+"""Who may see and do what: Airflow's own users and permissions, by the DAG of each pipeline."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Annotated, Literal, TypeVar
+
+from airflow.api_fastapi.app import get_auth_manager  # noqa: TID253 - in the API server it is there
+from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: TID253
+    DagAccessEntity,
+    DagDetails,
+)
+from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TID253
+from fastapi import Depends, HTTPException
+
+from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["Access", "AccessDep", "MissingError", "WorkspaceDep", "readable"]
+
+
+_T = TypeVar("_T")
+
+
+class MissingError(MlPipelinesError):
+    """Something that is not there, or that the user may not see."""
+
+
+class Access:
+    """What the user of a request may do."""
+
+    def __init__(self, user: GetUserDep) -> None:
+        self._user = user
+
+    def may(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> bool:
+        """Return whether the user may do something with a DAG, or with its runs."""
+        return bool(
+            get_auth_manager().is_authorized_dag(
+                method=method,
+                access_entity=DagAccessEntity.RUN if runs else None,
+                details=DagDetails(id=dag_id),
+                user=self._user,
+            )
+        )
+
+    def require(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> None:
+        """Refuse with 403 what the user may not do."""
+        if not self.may(method, dag_id, runs=runs):
+            raise HTTPException(403, "Forbidden")
+
+    def readable(self, dag_ids: Collection[str]) -> set[str]:
+        """Return those of some DAGs that the user may see."""
+        return {dag_id for dag_id in dag_ids if self.may("GET", dag_id)}
+
+
+def readable(find: Callable[[], _T], access: Access, dag_id: Callable[[_T], str], *, what: str) -> _T:
+    """Return something, if it is there and the user may see it.
+
+    :param what: how an error calls it.
+    :raises MissingError: otherwise; it does not tell the one case from the other.
+    """
+    try:
+        item = find()
+    except MlPipelinesError:
+        raise MissingError(f"there is no {what}") from None
+    if not access.may("GET", dag_id(item)):
+        raise MissingError(f"there is no {what}")
+    return item
+
+
+@functools.cache
+def _workspace() -> Workspace:
+    from airflow_ml_pipelines._tasks import open_workspace
+
+    return open_workspace(None)
+
+
+AccessDep = Annotated[Access, Depends(Access)]
+WorkspaceDep = Annotated[Workspace, Depends(_workspace)]

@@ -1,0 +1,175 @@
+"""What the REST calls take and answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "DataPath",
+    "DatasetDefinition",
+    "Endpoint",
+    "EndpointPage",
+    "Parameter",
+    "Pipeline",
+    "PipelinePage",
+    "Run",
+    "RunPage",
+    "Status",
+    "Step",
+    "Submission",
+    "Submitted",
+]
+
+Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(min_length=1, max_length=250)]
+
+
+class _Given(BaseModel):
+    """What a request has; a field that is none is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DataPath(_Given):
+    """A path on a datastore."""
+
+    DataStoreName: Name
+    RelativePath: Text
+
+
+class SavedDataSet(_Given):
+    """A registered dataset, by its id."""
+
+    Id: Name
+
+
+class DatasetDefinition(_Given):
+    """A dataset as the value of a parameter."""
+
+    SavedDataSetReference: SavedDataSet
+
+
+class Submission(_Given):
+    """A run to be started; the names are those of Azure ML's REST calls."""
+
+    ExperimentName: Name | None = None
+    RunSource: Text | None = None
+    Description: Text | None = None
+    ParentRunId: Name | None = None
+    ParameterAssignments: dict[str, Any] = {}
+    DataPathAssignments: dict[str, DataPath] = {}
+    DataSetDefinitionValueAssignments: dict[str, DatasetDefinition] = {}
+    Tags: dict[str, Text] = {}
+    ContinueRunOnStepFailure: bool | None = None
+    RegenerateOutputs: bool = False
+
+
+class Submitted(BaseModel):
+    """A run that was started.
+
+    ``Id`` is the run's, below ``PipelineId``, which is the DAG's as well.
+    """
+
+    Id: str
+    PipelineId: str
+    ExperimentName: str
+    Status: str
+    Url: str
+
+
+class Parameter(BaseModel):
+    """A parameter of a pipeline."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any = None
+    enum: list[Any] = []
+    minimum: float | None = None
+    maximum: float | None = None
+    description: str | None = None
+
+
+class Pipeline(BaseModel):
+    """A published pipeline."""
+
+    id: str
+    name: str
+    number: int
+    version: str | None
+    description: str | None
+    status: str
+    created: float
+    steps: list[str]
+    parameters: list[Parameter]
+    git: dict[str, str]
+
+
+class PipelinePage(BaseModel):
+    """Some of the published pipelines."""
+
+    total: int
+    items: list[Pipeline]
+
+
+class Endpoint(BaseModel):
+    """A pipeline endpoint; ``versions`` has the id of each version's published pipeline."""
+
+    id: str
+    name: str
+    description: str | None
+    status: str
+    default_version: str
+    versions: list[str]
+    created: float
+
+
+class EndpointPage(BaseModel):
+    """Some of the pipeline endpoints."""
+
+    total: int
+    items: list[Endpoint]
+
+
+class Status(_Given):
+    """A new status."""
+
+    status: Literal["Active", "Disabled"]
+
+
+class Run(BaseModel):
+    """A run."""
+
+    id: str
+    pipeline: str
+    experiment: str
+    status: str
+    started: float
+    parameters: dict[str, Any]
+    tags: dict[str, str]
+    git: dict[str, str]
+    seconds_saved: float
+
+
+class RunPage(BaseModel):
+    """Some runs of a pipeline, the latest first."""
+
+    total: int
+    items: list[Run]
+
+
+class Step(BaseModel):
+    """How a step of a run went; ``outputs`` says where each output lies and how large it is."""
+
+    id: str
+    name: str
+    status: str
+    reasons: list[str]
+    attempt: int
+    seconds: float | None
+    seconds_saved: float
+    reused_from: dict[str, Any] | None
+    outputs: dict[str, dict[str, Any]]
+    error: str | None

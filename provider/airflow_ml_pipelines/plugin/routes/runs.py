@@ -1,0 +1,153 @@
+"""REST calls for runs: how each step went, what it made, and why it ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from airflow_ml_pipelines._tasks import read_place
+from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep
+from airflow_ml_pipelines.plugin.airflow_calls import call_airflow, dag_path
+from airflow_ml_pipelines.plugin.models import Run, RunPage, Step
+from airflow_ml_pipelines.plugin.routes.pipelines import Limit, Offset
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.get("/{pipeline}")
+async def list_runs(
+    pipeline: str,
+    request: Request,
+    workspace: WorkspaceDep,
+    access: AccessDep,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> RunPage:
+    """Return the runs that a pipeline has on this Airflow, the latest first; those that have a plan."""
+    access.require("GET", pipeline, runs=True)
+    code, answer = await call_airflow(
+        request, "GET", f"{dag_path(pipeline)}/dagRuns?order_by=-run_after&limit={limit}&offset={offset}"
+    )
+    if code != 200:
+        raise MissingError(f"there is no pipeline {pipeline!r} on this Airflow")
+    found = [
+        await run_in_threadpool(_find, RunFolder(workspace.store, pipeline, item["dag_run_id"]))
+        for item in answer["dag_runs"]
+    ]
+    return RunPage(total=answer["total_entries"], items=[run for run in found if run is not None])
+
+
+@router.get("/{pipeline}/{run}")
+def get_run(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> Run:
+    """Return a run."""
+    folder = _open(workspace, access, pipeline, run)
+    return _describe(folder, folder.read_run())
+
+
+@router.get("/{pipeline}/{run}/plan")
+def get_plan(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> dict[str, Any]:
+    """Return what the run's plan found out and decided, step by step."""
+    plan = _open(workspace, access, pipeline, run).read_plan()
+    if plan is None:
+        raise MissingError(f"run {run!r} has no plan yet")
+    document: dict[str, Any] = msgspec.to_builtins(plan)
+    return document
+
+
+@router.get("/{pipeline}/{run}/steps")
+def list_steps(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> list[Step]:
+    """Return how each step went, in the pipeline's order; ``reasons`` explain why it ran or what it was reused from."""
+    folder = _open(workspace, access, pipeline, run)
+    names = _names(folder)
+    return [_step(document, names) for document in folder.steps().values()]
+
+
+@router.get("/{pipeline}/{run}/steps/{step}")
+def get_step(pipeline: str, run: str, step: str, workspace: WorkspaceDep, access: AccessDep) -> Step:
+    """Return how a step went."""
+    folder = _open(workspace, access, pipeline, run)
+    return _step(_read_step(folder, step), _names(folder))
+
+
+@router.get("/{pipeline}/{run}/steps/{step}/metrics")
+def get_metrics(
+    pipeline: str, run: str, step: str, workspace: WorkspaceDep, access: AccessDep
+) -> dict[str, Any]:
+    """Return what the step's script logged; of a reused step what the original logged."""
+    from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
+
+    folder = _open(workspace, access, pipeline, run)
+    document = _read_step(folder, step)
+    if not document.folder:
+        return {}
+    try:
+        data = workspace.store.get(f"{document.folder}/metrics.jsonl")
+    except NotFoundError:
+        return {}
+    metrics: dict[str, Any] = read_metrics(read_events(data))
+    return metrics
+
+
+def _open(workspace: Workspace, access: Access, pipeline: str, run: str) -> RunFolder:
+    """Return the folder of a run that the user may see."""
+    folder = RunFolder(workspace.store, pipeline, run)
+    place = read_place(folder)
+    access.require("GET", place["dag_id"] if place else pipeline, runs=True)
+    if workspace.store.info(f"{folder.path}/run.json") is None:
+        raise MissingError(f"there is no run {run!r} of pipeline {pipeline!r}")
+    return folder
+
+
+def _find(folder: RunFolder) -> Run | None:
+    try:
+        return _describe(folder, folder.read_run())
+    except NotFoundError:
+        return None
+
+
+def _describe(folder: RunFolder, document: RunDocument) -> Run:
+    return Run(
+        id=document.run,
+        pipeline=document.pipeline,
+        experiment=document.experiment,
+        status=folder.status(),
+        started=document.started,
+        parameters=document.parameters,
+        tags=document.tags,
+        git=document.git,
+        seconds_saved=sum(step.saved for step in folder.steps().values()),
+    )
+
+
+def _names(folder: RunFolder) -> dict[str, str]:
+    return {step.id: step.name for step in folder.read_run().spec.steps}
+
+
+def _read_step(folder: RunFolder, step: str) -> StepDocument:
+    document = folder.steps().get(step)
+    if document is None:
+        raise MissingError(f"run {folder.run!r} has no step {step!r}")
+    return document
+
+
+def _step(document: StepDocument, names: dict[str, str]) -> Step:
+    return Step(
+        id=document.step,
+        name=names.get(document.step, document.step),
+        status=document.status,
+        reasons=list(document.reasons),
+        attempt=document.attempt,
+        seconds=document.seconds,
+        seconds_saved=document.saved,
+        reused_from=None if document.reused_from is None else msgspec.to_builtins(document.reused_from),
+        outputs={name: msgspec.to_builtins(output) for name, output in document.outputs.items()},
+        error=document.error,
+    )

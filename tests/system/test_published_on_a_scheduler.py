@@ -1,0 +1,242 @@
+"""Published pipelines on a real Airflow with users: DAGs by themselves, and runs by REST calls."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+import time
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from airflow_ml_pipelines.testing import LocalAirflow
+from dag_factory import (
+    Pipeline,
+    PipelineEndpoint,
+    PipelineParameter,
+    PipelineRun,
+    PythonScriptStep,
+    Workspace,
+)
+
+pytestmark = pytest.mark.system
+
+SCRIPT = (
+    "import sys; from azureml.core import Run; print('says', *sys.argv[1:]); Run.get_context().log('n', 3)\n"
+)
+API = "/ml-pipelines/api/v1"
+
+
+class Served:
+    """An Airflow with an administrator and a viewer, whose workspace publishes pipelines."""
+
+    def __init__(self, airflow, workspace, folder):
+        self.airflow = airflow
+        self.ws = workspace
+        self.folder = folder
+        self.tokens = {}
+        self._open = build_opener(ProxyHandler({})).open
+
+    def call(self, method, path, document=None, *, user="admin", headers=None):
+        """Return the status and the document that is answered."""
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        if user:
+            headers["Authorization"] = f"Bearer {self.token(user)}"
+        data = None if document is None else json.dumps(document).encode()
+        try:
+            with self._open(
+                Request(self.airflow.url + path, data, headers, method=method), timeout=90
+            ) as answer:
+                return answer.status, json.loads(answer.read())
+        except HTTPError as error:
+            with error:
+                text = error.read()
+            return error.code, json.loads(text)
+
+    def token(self, user):
+        if user not in self.tokens:
+            login = {"username": user, "password": f"{user}-password"}
+            _, answer = self.call("POST", "/auth/token", login, user=None)
+            self.tokens[user] = answer["access_token"]
+        return self.tokens[user]
+
+    def wait(self, pipeline, run):
+        for _ in range(600):
+            _, found = self.call("GET", f"/api/v2/dags/{pipeline}/dagRuns/{run}")
+            if found["state"] in ("success", "failed"):
+                return found["state"]
+            time.sleep(0.1)
+        raise AssertionError(found)
+
+    def publish(self, name, text=SCRIPT):
+        source = self.folder / f"src-{name}"
+        source.mkdir(exist_ok=True)
+        (source / "say.py").write_text(text)
+        step = PythonScriptStep(
+            "say.py", name="say", source_directory=source, arguments=[PipelineParameter("pipeline_arg", 10)]
+        )
+        published = Pipeline(self.ws, [step], name=name).publish(version="1.0")
+        shutil.rmtree(source)
+        return published
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    home, dags = folder / "airflow", folder / "dags"
+    home.mkdir()
+    dags.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_PIPELINES_CACHE", str(folder / "cache"))
+        workspace = Workspace.create("test", folder=folder / "ws", show_output=False)
+        passwords = home / "passwords.json"
+        passwords.write_text(json.dumps({user: f"{user}-password" for user in ("admin", "viewer")}))
+        bundles = [
+            {
+                "name": "published",
+                "classpath": "airflow_ml_pipelines.bundles.published.PublishedPipelinesBundle",
+                "kwargs": {},
+            }
+        ]
+        settings = {
+            "core.simple_auth_manager_all_admins": "False",
+            "core.simple_auth_manager_users": "admin:admin,viewer:viewer",
+            "core.simple_auth_manager_passwords_file": str(passwords),
+            "dag_processor.dag_bundle_config_list": json.dumps(bundles),
+            "ml_pipelines.workspace": str(folder / "ws"),
+        }
+        with LocalAirflow(home, dags_folder=dags, settings=settings) as airflow:
+            yield Served(airflow, workspace, folder)
+
+
+def test_a_published_pipeline_is_a_dag_and_runs_without_its_source_folder(served):
+    published = served.publish("talk")
+    status, answer = served.call(
+        "POST",
+        f"{API}/pipelines/{published.id}",
+        {
+            "ExperimentName": "My_Pipeline",
+            "RunSource": "API",
+            "ParameterAssignments": {"pipeline_arg": 20},
+            "Tags": {"team": "a"},
+        },
+    )
+    assert (status, answer["PipelineId"], answer["ExperimentName"]) == (200, "talk.1", "My_Pipeline")
+    assert served.wait(published.id, answer["Id"]) == "success"
+
+    run = PipelineRun.get(served.ws, f"{published.id}/{answer['Id']}")
+    (step,) = run.get_steps()
+    assert (run.experiment.name, run.get_tags()) == ("My_Pipeline", {"team": "a"})
+    assert step.get_stdout_log().strip() == "says 20"
+
+    base = f"{API}/runs/{published.id}/{answer['Id']}"
+    _, found = served.call("GET", base)
+    assert (found["status"], found["parameters"]) == ("Finished", {"pipeline_arg": 20})
+    _, steps = served.call("GET", f"{base}/steps")
+    assert [(item["id"], item["status"]) for item in steps] == [("say", "finished")]
+    assert steps[0]["reasons"] == ["there is no earlier result of this step"]
+    assert served.call("GET", f"{base}/steps/say/metrics") == (200, {"n": 3})
+    assert served.call("GET", f"{base}/plan")[1]["steps"][0]["decision"] == "run"
+    _, page = served.call("GET", f"{API}/runs/{published.id}")
+    assert [item["id"] for item in page["items"]] == [answer["Id"]]
+    _, dag = served.call("GET", f"/api/v2/dags/{published.id}")
+    assert {tag["name"] for tag in dag["tags"]} == {"published", "talk", "1.0"}
+
+
+def test_an_endpoint_runs_its_default_version_or_the_one_that_is_named(served):
+    endpoint = PipelineEndpoint.publish(served.ws, "words", "Words.", served.publish("first"))
+    endpoint.add_default(served.publish("second"))
+    for path, pipeline in ((endpoint.id, "second.1"), ("words", "second.1"), ("words/0", "first.1")):
+        status, answer = served.call("POST", f"{API}/endpoints/{path}", {"ExperimentName": "words"})
+        assert (status, answer.get("PipelineId")) == (200, pipeline), answer
+        assert served.wait(pipeline, answer["Id"]) == "success"
+    _, found = served.call("GET", f"{API}/endpoints/words")
+    assert (found["default_version"], found["versions"]) == ("1", ["first.1", "second.1"])
+    status, answer = served.call("POST", f"{API}/endpoints/words/7", {})
+    assert status == 409
+    assert "no version '7'" in answer["detail"]
+
+
+def test_wrong_parameters_are_refused_with_the_names_that_there_are(served):
+    published = served.publish("strict")
+    for assignments, told in (
+        (
+            {"1": "united", "2": "city"},
+            ["there is no parameter '1'", "there is no parameter '2'", "pipeline_arg"],
+        ),
+        ({"pipeline_arg": "10"}, ["'pipeline_arg' takes integer"]),
+    ):
+        status, answer = served.call(
+            "POST", f"{API}/pipelines/{published.id}", {"ParameterAssignments": assignments}
+        )
+        assert status == 422
+        assert all(text in answer["detail"] for text in told), answer
+    status, answer = served.call("POST", f"{API}/pipelines/{published.id}", {"Parameters": {}})
+    assert status == 422
+    assert served.call("GET", f"{API}/pipelines/strict.9")[0] == 404
+
+
+def test_only_who_may_run_the_dag_runs_it(served):
+    published = served.publish("guarded")
+    path = f"{API}/pipelines/{published.id}"
+    for method, where in (
+        ("POST", path),
+        ("GET", path),
+        ("GET", f"{API}/pipelines"),
+        ("GET", f"{API}/endpoints"),
+    ):
+        assert served.call(method, where, {} if method == "POST" else None, user=None)[0] == 401
+    assert served.call("GET", path, user="viewer")[0] == 200
+    assert served.call("POST", path, {}, user="viewer")[0] == 403
+    assert served.call("PATCH", path, {"status": "Disabled"}, user="viewer")[0] == 403
+
+
+def test_a_repeated_request_is_the_same_run(served):
+    published = served.publish("once")
+    path, headers = f"{API}/pipelines/{published.id}", {"Idempotency-Key": "order-17"}
+    _, first = served.call("POST", path, {"ParameterAssignments": {"pipeline_arg": 1}}, headers=headers)
+    status, again = served.call("POST", path, {"ParameterAssignments": {"pipeline_arg": 1}}, headers=headers)
+    assert (status, again["Id"]) == (200, first["Id"])
+    status, answer = served.call("POST", path, {"ParameterAssignments": {"pipeline_arg": 2}}, headers=headers)
+    assert status == 422
+    assert "Idempotency-Key" in answer["detail"]
+    assert served.wait(published.id, first["Id"]) == "success"
+
+
+def test_what_is_disabled_does_not_run(served):
+    published = served.publish("resting")
+    path = f"{API}/pipelines/{published.id}"
+    assert served.call("PATCH", path, {"status": "Disabled"})[1]["status"] == "Disabled"
+    status, answer = served.call("POST", path, {})
+    assert (status, answer["detail"]) == (409, "published pipeline 'resting.1' is disabled")
+    assert published.id not in {item["id"] for item in served.call("GET", f"{API}/pipelines")[1]["items"]}
+    served.call("PATCH", path, {"status": "Active"})
+    status, answer = served.call("POST", path, {})
+    assert status == 200, answer
+    assert served.wait(published.id, answer["Id"]) == "success"
+
+
+def test_of_many_submissions_none_is_lost_and_the_step_runs_once(served):
+    published = served.publish("busy", "import time; time.sleep(2)\n")
+    path = f"{API}/pipelines/{published.id}"
+    first = served.call("POST", path, {})
+    answers = [first, *(served.call("POST", path, {}) for _ in range(19))]
+    assert {status for status, _ in answers} == {200}
+    ids = {answer["Id"] for _, answer in answers}
+    assert len(ids) == 20
+    assert {served.wait(published.id, run) for run in ids} == {"success"}
+    steps = [next(PipelineRun.get(served.ws, f"{published.id}/{run}").get_steps()) for run in ids]
+    assert sum(not step.is_reused for step in steps) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", "%2e%2e", "a%00b", "x" * 10_000, "%3Cscript%3E", "%0d%0aSet-Cookie:x", "..%2f..%2fetc%2fpasswd"],
+)
+def test_names_that_are_none_are_not_found(served, name):
+    for kind in ("pipelines", "endpoints", "runs/x"):
+        status, answer = served.call("GET", f"{API}/{kind}/{name}")
+        assert status in (404, 400, 414, 403), (status, answer)
+        assert "Traceback" not in textwrap.dedent(str(answer))
