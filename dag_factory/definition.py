@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,14 +19,26 @@ from pydantic import (
     Field,
     PrivateAttr,
     Strict,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from airflow_ml_pipelines.written.model import WrittenModel
 from airflow_ml_pipelines.written.problems import Problem, describe_value
 from airflow_ml_pipelines.written.source import Source
 from airflow_ml_pipelines.written.traps import hint_for
-from dag_factory.scalars import as_argument, as_datetime, as_duration, as_header, as_paths, as_scalar, type_of
+from dag_factory.scalars import (
+    DURATION,
+    MOMENT,
+    as_argument,
+    as_datetime,
+    as_duration,
+    as_header,
+    as_paths,
+    as_scalar,
+    type_of,
+)
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
@@ -47,17 +59,63 @@ __all__ = [
 
 Strings = Annotated[tuple[str, ...], Strict(strict=False)]
 Scalar = Annotated[str | int | float | bool, BeforeValidator(as_scalar)]
-Argument = Annotated[str, BeforeValidator(as_argument)]
+Argument = Annotated[
+    str, BeforeValidator(as_argument), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
 Arguments = Annotated[tuple[Argument, ...], Strict(strict=False)]
-Duration = Annotated[float, BeforeValidator(as_duration)]
-Moment = Annotated[datetime, BeforeValidator(as_datetime)]
+Duration = Annotated[
+    float,
+    BeforeValidator(as_duration),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": DURATION}]}),
+]
+Moment = Annotated[
+    datetime, BeforeValidator(as_datetime), WithJsonSchema({"type": "string", "pattern": MOMENT})
+]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True
-    )
+_ANY_TEXT = {"type": "string"}
+_PATHS = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            _ANY_TEXT,
+            {
+                "type": "object",
+                "properties": {"datastore": _ANY_TEXT, "path": _ANY_TEXT},
+                "required": ["datastore", "path"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+}
+
+
+_NAMES = {"type": "array", "items": _ANY_TEXT, "minItems": 1}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_WHOLE = {"type": "integer"}
+_FIELDS_OF_OPERATIONS: dict[str, dict[str, Any]] = {
+    "keep": {"columns": _NAMES},
+    "drop": {"columns": _NAMES},
+    "take": {"count": {**_WHOLE, "minimum": 0}},
+    "skip": {"count": {**_WHOLE, "minimum": 0}},
+    "filter": {"where": {"type": "array", "minItems": 2}},
+    "sample": {"probability": _SHARE, "seed": _WHOLE},
+    "split": {"percentage": _SHARE, "seed": _WHOLE, "rest": {"type": "boolean"}},
+}
+_OPERATIONS = [
+    {
+        "type": "object",
+        "properties": {"do": {"const": name}, **fields},
+        "required": ["do", *fields],
+        "additionalProperties": False,
+    }
+    for name, fields in _FIELDS_OF_OPERATIONS.items()
+]
+
+
+class _Model(WrittenModel, BaseModel):  # named again, so that ruff knows what it is
+    model_config = ConfigDict(defer_build=True)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -69,11 +127,26 @@ def _operation(value: Any) -> Any:
     return check_operation(value) if isinstance(value, dict) else value
 
 
-Operation = Annotated[dict[str, Any], BeforeValidator(_operation)]
+Operation = Annotated[dict[str, Any], BeforeValidator(_operation), WithJsonSchema({"anyOf": _OPERATIONS})]
 
 
 class TabularOptions(_Model):
-    """How files are read as a table; names and defaults of ``Dataset.Tabular.from_delimited_files``."""
+    """How files are read as a table; names and defaults of ``Dataset.Tabular.from_delimited_files``.
+
+    :param format: of the files; what follows is of delimited ones.
+    :param operations: what is done with the rows: mappings with ``do`` and what that takes.
+    :param timestamp: the column with the time of a row.
+    :param partition_timestamp: the column of ``partition_format`` with the time of a row.
+    :param include_path: whether the table has a column ``Path`` with the file that a row is from.
+    :param infer_column_types: whether the types of columns are found out; else all of them are text.
+    :param set_column_types: types of columns by their names: ``string``, ``long``, ``double``, ``boolean``, ``datetime``.
+    :param separator: what stands between two values.
+    :param header: whether the files begin with the names of the columns, or which of them do.
+    :param partition_format: the form of paths such as ``{year:yyyy}/{file}.csv``, whose parts become columns.
+    :param support_multi_line: whether a value in quotes may have line breaks.
+    :param empty_as_string: whether empty values are empty text; else they are missing.
+    :param encoding: the encoding of the files.
+    """
 
     format: Literal["delimited", "parquet", "json_lines"] = "delimited"
     operations: Annotated[tuple[Operation, ...], Strict(strict=False)] = ()
@@ -106,9 +179,15 @@ class DataDefinition(TabularOptions):
     :param fingerprint: what tells reuse that the data is the same.
     """
 
+    short_forms: ClassVar = ({"type": "string", "pattern": "://"},)
+
     datastore: str | None = None
     path: str | None = None
-    paths: Annotated[tuple[str | dict[str, str], ...], BeforeValidator(as_paths)] = ()
+    paths: Annotated[
+        tuple[str | dict[str, str], ...],
+        BeforeValidator(as_paths),
+        WithJsonSchema(_PATHS),
+    ] = ()
     url: str | None = None
     dataset: str | None = None
     version: int | None = None
@@ -129,7 +208,10 @@ class InputDefinition(DataDefinition):
     :param mode: ``mount``: the path itself where it is a local one, else a copy; ``download``: a copy of the step's
         own; ``direct``: the URL, or the table. None for ``direct`` where it is a table, else ``mount``.
     :param path_on_compute: where the script finds it; None for a place of the launcher's choice.
+    :param overwrite: whether a copy may replace what is at ``path_on_compute``.
     """
+
+    short_forms: ClassVar = (_ANY_TEXT,)
 
     data: str | None = None
     from_: str | None = Field(default=None, alias="from")
@@ -146,7 +228,14 @@ class InputDefinition(DataDefinition):
 
 
 class RegisterDefinition(_Model):
-    """A dataset that an output becomes when its step has ended well."""
+    """A dataset that an output becomes when its step has ended well.
+
+    :param name: of the dataset; each run adds a version.
+    :param description: for people.
+    :param tags: for people: texts by name.
+    """
+
+    short_forms: ClassVar = (_ANY_TEXT,)
 
     name: str
     description: str | None = None
@@ -159,7 +248,23 @@ class RegisterDefinition(_Model):
 
 
 class OutputDefinition(_Model):
-    """An output of a step; the fields are those of :class:`~airflow_ml_pipelines.core.spec.OutputSpec`."""
+    """An output of a step; with nothing written, a folder that belongs to the attempt.
+
+    :param mode: ``mount``: the script writes at the destination itself where that is a local path; ``upload``: it
+        writes into a folder that is copied when it has ended well.
+    :param datastore: where it is kept; the pipeline's default where left out.
+    :param path: the destination on the datastore; ``{run-id}`` and ``{output-name}`` are filled in. A folder of the
+        attempt's own where left out.
+    :param source: the local path that the script writes to; a place of the launcher's choice where left out.
+    :param create: whether the folder is there when the script starts.
+    :param overwrite: whether files at a fixed ``path`` may be replaced.
+    :param globs: with ``upload``: which files to take; all where left out.
+    :param register_as: the name of a dataset that it becomes, or its ``name``, ``description`` and ``tags``.
+    :param tabular: how steps that read it as a table do so.
+    :param pipeline_output: the name under which the pipeline's run gives it; its own where left out.
+    """
+
+    short_forms: ClassVar = ({"type": "null"},)
 
     mode: Literal["mount", "upload"] = "mount"
     datastore: str | None = None
@@ -187,7 +292,17 @@ class EnvironmentDefinition(_Model):
     :param name: of an entry under ``environments`` or of a registered environment.
     :param version: of a registered environment; ``latest`` for the latest when the run begins.
     :param user_managed: whether nothing is installed; None where that follows from the other fields.
+    :param python: a version such as ``"3.12"``, in quotes; that of the interpreter that runs the pipeline where left out.
+    :param interpreter: a path or a command, where nothing is installed.
+    :param conda: packages for conda.
+    :param conda_channels: channels for conda.
+    :param pip: packages for pip.
+    :param pip_options: options for pip, such as ``--index-url``.
+    :param variables: environment variables; ``env:NAME`` takes the value from the process that starts the step.
+    :param image: a container image, for compute targets that run containers.
     """
+
+    short_forms: ClassVar = (_ANY_TEXT,)
 
     name: str = ""
     version: str | None = None
@@ -220,7 +335,15 @@ class ParameterDefinition(_Model):
 
     :param type: follows from the default where it is left out.
     :param default: None: a run has to give a value.
+    :param enum: the values that are allowed; all where left out.
+    :param minimum: the least value of a number.
+    :param maximum: the greatest value of a number.
+    :param description: shown where a run is started.
+    :param title: shown instead of the name where a run is started.
+    :param section: under which heading it is shown where a run is started.
     """
+
+    short_forms: ClassVar = ({"type": ["string", "number", "boolean", "null"]},)
 
     type: Literal["string", "integer", "number", "boolean", "data"] = "string"
     default: Any = None
@@ -234,6 +357,9 @@ class ParameterDefinition(_Model):
     @model_validator(mode="before")
     @classmethod
     def _read_short(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            message = "expected a default, or a mapping with `type`, `default` …, found a list"
+            raise ValueError(message)  # noqa: TRY004 - pydantic
         if not isinstance(value, Mapping | ParameterDefinition):
             value = {"default": value}
         if isinstance(value, Mapping) and "type" not in value:
@@ -245,11 +371,16 @@ class ScheduleDefinition(_Model):
     """When the pipeline runs by itself: exactly one of ``cron``, ``every``, ``datasets``, ``assets`` and ``timetable``.
 
     :param cron: a cron expression or a preset such as ``@daily``.
+    :param timezone: of the cron expression, such as ``Europe/Berlin``; UTC where left out.
     :param every: the time between two runs, in seconds, or text such as ``1h30m``.
     :param datasets: names of datasets of the workspace, which steps of other pipelines register; as ``assets``.
     :param assets: names or URIs of assets; a run starts when ``all`` (or ``any``) of them were updated.
-    :param timetable: the import path of a timetable class, and its ``arguments``.
+    :param mode: whether ``all`` of the assets have to be updated, or ``any``.
+    :param timetable: the import path of a timetable class.
+    :param arguments: of the timetable class.
     """
+
+    short_forms: ClassVar = (_ANY_TEXT,)
 
     cron: str | None = None
     timezone: str | None = None
@@ -270,10 +401,32 @@ class ScheduleDefinition(_Model):
 
 
 class StepDefinition(_Model):
-    """A step that runs a Python script; see :class:`~airflow_ml_pipelines.core.spec.StepSpec` for the fields.
+    """A step that runs a Python script.
 
-    :param arguments: text with ``${{ … }}`` bindings (:mod:`dag_factory.bindings`), numbers and truth values.
+    :param script: the script, relative to ``source_directory``, with ``/``.
+    :param name: what people call it; its id where left out.
+    :param description: for people.
+    :param source_directory: the folder whose files are there when the script runs, relative to the file; the
+        pipeline's where left out.
+    :param arguments: what the script is started with: text with ``${{ … }}`` bindings, numbers and truth values.
+    :param inputs: what it reads, by name: a data entry's name, a URL, a binding to an output of another step, or data
+        written in place.
+    :param outputs: what it writes, by name.
     :param parameters: values for ``AML_PARAMETER_<name>``; text may be one binding to a pipeline parameter.
+    :param environment: the name of an entry under ``environments`` or of a registered environment (``name:version``),
+        or one written in place; the pipeline's ``default_environment`` where left out.
+    :param compute_target: where it runs; the pipeline's ``default_compute_target`` where left out.
+    :param allow_reuse: whether the outputs of an earlier run with the same key may be taken.
+    :param version: your own word that the step does something else now.
+    :param hash_paths: files or folders whose content is in the key besides that of the source directory.
+    :param ignore: git patterns of files of the source directory that the step does not see.
+    :param after: ids of steps that have to end first, besides those whose outputs it reads.
+    :param timeout: after which the script is killed: seconds, or text such as ``1h30m``.
+    :param retries: how often Airflow tries it again.
+    :param retry_delay: how long Airflow waits before it tries again: seconds, or text such as ``5m``.
+    :param pool: the pool of its task in Airflow.
+    :param queue: the queue of its task in Airflow.
+    :param priority_weight: the weight of its task in Airflow.
     """
 
     script: str
@@ -302,13 +455,34 @@ class StepDefinition(_Model):
 class PipelineDefinition(_Model):
     """A pipeline.
 
-    :param name: the DAG's id; the name of the file where it is left out there.
-    :param source_directory: of the steps that name none; relative to the file, ``.`` where left out.
-    :param experiment: the experiment of runs that name none; the pipeline's name where left out.
-    :param retries: of the steps that say nothing else; so are ``retry_delay``, ``pool``, ``queue`` and
-        ``priority_weight``.
-    :param timeout: seconds after which a run is given up.
+    :param schema_version: the version of this language.
+    :param name: the DAG's id, and what runs are kept under; the name of the file where it is left out there.
+    :param description: what it is for.
     :param doc: Markdown for the DAG's page.
+    :param owner: shown in Airflow.
+    :param tags: shown in Airflow, which finds pipelines by them.
+    :param experiment: the experiment of runs that name none; the pipeline's name where left out.
+    :param schedule: when it runs by itself: a cron expression or preset, or one of ``cron``, ``every``, ``assets`` and
+        ``timetable``.
+    :param start_date: from when on it runs by itself.
+    :param end_date: until when it runs by itself.
+    :param catchup: whether runs of the time since ``start_date`` are made up for.
+    :param max_active_runs: how many runs there may be at once.
+    :param continue_on_step_failure: whether steps that don't need a failed one still run.
+    :param timeout: after which a run is given up: seconds, or text such as ``1h30m``.
+    :param retries: how often Airflow tries a step again that says nothing else.
+    :param retry_delay: how long Airflow waits before it tries a step again that says nothing else.
+    :param pool: the pool of the tasks of steps that name none.
+    :param queue: the queue of the tasks of steps that name none.
+    :param priority_weight: the weight of the tasks of steps that say none.
+    :param default_datastore: of data and outputs that name none; the workspace's default where left out.
+    :param default_compute_target: of steps that name none; the workspace's default where left out.
+    :param default_environment: of steps that name none: the name of an environment, or one written in place.
+    :param source_directory: of the steps that name none; relative to the file, ``.`` where left out.
+    :param parameters: values that each run may set, by name; a bare value is short for its default.
+    :param environments: by the names under which steps refer to them.
+    :param data: data from outside of the pipeline, by the names under which steps refer to it.
+    :param steps: by their ids.
     """
 
     schema_version: Literal[1] = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -13,6 +14,8 @@ from airflow_ml_pipelines.written.problems import describe_value
 from airflow_ml_pipelines.written.traps import hint_for
 
 __all__ = [
+    "DURATION",
+    "MOMENT",
     "as_argument",
     "as_datetime",
     "as_duration",
@@ -24,7 +27,12 @@ __all__ = [
 ]
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|w|d|h|m|s)\s*)+")
+DURATION = r"^\s*(?:[0-9]+(?:\.[0-9]+)?(?:ms|w|d|h|m|s)\s*)+$"
+"""A pattern of durations such as ``90s`` and ``1h30m``."""
+
+MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+"""A pattern of dates and moments."""
+
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|w|d|h|m|s)")
 _HEADERS = ("all_files_same", "only_first_file", "none", "all_files_different")
 
@@ -36,7 +44,7 @@ def as_duration(value: Any) -> float:
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
-    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+    if isinstance(value, str) and re.search(DURATION, value):
         return float(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value)))
     raise ValueError(
         f"expected a duration such as 90s, 10m, 1h30m or 2d, or a number of seconds, found {describe_value(value)}"
@@ -60,17 +68,21 @@ def as_datetime(value: Any) -> datetime:
     :raises ValueError: for anything else.
     """
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(
-                f"expected a date such as 2026-01-31 or a moment such as 2026-01-31T06:00:00+01:00, found {value!r}"
-            ) from None
+        return as_datetime(_read_moment(value))
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     if not isinstance(value, datetime):
         raise ValueError(f"expected a date such as 2026-01-31, found {describe_value(value)}")  # noqa: TRY004 - pydantic
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _read_moment(text: str) -> datetime:
+    with suppress(ValueError):
+        if re.search(MOMENT, text):
+            return datetime.fromisoformat(text)
+    raise ValueError(
+        f"expected a date such as 2026-01-31 or a moment such as 2026-01-31T06:00:00+01:00, found {text!r}"
+    )
 
 
 def as_scalar(value: Any) -> Any:

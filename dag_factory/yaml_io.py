@@ -24,13 +24,23 @@ from airflow_ml_pipelines.written.values import ANYTHING, AS_WRITTEN, SELF
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition
 
-__all__ = ["read_definition"]
+__all__ = ["PLACES", "read_definition"]
 
-_PLACES = {
+_TABLE = {"operations": ANYTHING}
+PLACES = {
     "parameters": {"*": {SELF: ANYTHING, "default": ANYTHING, "enum": ANYTHING}},
     "schedule": {"arguments": ANYTHING},
-    "steps": {"*": {"arguments": AS_WRITTEN, "parameters": ANYTHING}},
+    "data": {"*": _TABLE},
+    "steps": {
+        "*": {
+            "arguments": AS_WRITTEN,
+            "parameters": ANYTHING,
+            "inputs": {"*": _TABLE},
+            "outputs": {"*": {"tabular": _TABLE}},
+        }
+    },
 }
+"""Where in a definition values are more, or less, than YAML makes of them."""
 
 _D = TypeVar("_D", bound="PipelineDefinition")
 
@@ -41,7 +51,7 @@ def read_definition(model: type[_D], text: str | os.PathLike[str]) -> _D:
     :raises DefinitionError: that names everything that is wrong, with file, line and column.
     """
     layer = _open(text)
-    layers, (document, *bases), is_whole = read_chain(layer, _PLACES, DefinitionError)
+    layers, (document, *bases), is_whole = read_chain(layer, PLACES, DefinitionError)
     if document is None and not layer.found:
         layer.found = (Found(0, 0, 1, "the file is empty: expected `name:` and `steps:`"),)
     source = Source(layers)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
 from airflow_ml_pipelines.core.errors import ComputeTargetException, WorkspaceError, did_you_mean
@@ -21,6 +21,7 @@ from airflow_ml_pipelines.core.workspace import (
     Workspace,
 )
 from airflow_ml_pipelines.execution.targets.registry import check_target
+from airflow_ml_pipelines.written.model import WrittenModel
 from airflow_ml_pipelines.written.problems import Path as DocumentPath
 from airflow_ml_pipelines.written.problems import Problem
 from airflow_ml_pipelines.written.source import Source
@@ -38,18 +39,15 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 DEFAULT_ROOT = ".ml-pipelines"
+_SOME_TEXT = {"type": "string", "minLength": 1}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-def _short(field: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: {field: value} if isinstance(value, str) else value)
+class _Model(WrittenModel, BaseModel):  # named again, so that ruff knows what it is
+    pass
 
 
 class DatastoreModel(_Model):
-    """A datastore.
+    """A datastore; text is short for its URL.
 
     :param url: a path (relative to the workspace file), or a URL that fsspec knows.
     :param connection: the id of an Airflow connection that has the credentials.
@@ -57,26 +55,48 @@ class DatastoreModel(_Model):
     :param credentials: options whose values are in environment variables, as ``env:NAME``.
     """
 
+    short_forms: ClassVar = (_SOME_TEXT,)
+
     url: Annotated[str, Field(min_length=1)]
     connection: str | None = None
     options: dict[str, Any] = {}
     credentials: dict[str, str] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
 
 class ComputeTargetModel(_Model):
-    """A compute target: its type, and whatever that type takes."""
+    """A compute target: its type, and whatever that type takes; text is short for its type.
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
+    :param type: where steps run; ``local`` is the worker's machine.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    short_forms: ClassVar = (_SOME_TEXT,)
 
     type: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
 
 
 class EnvironmentModel(_Model):
     """An environment.
 
-    :param python: a version, such as ``"3.12"``.
+    :param python: a version such as ``"3.12"``, in quotes; that of the interpreter that runs the pipeline if left out.
+    :param pip: packages for pip.
+    :param pip_options: options for pip, such as ``--index-url``.
+    :param conda: packages for conda.
+    :param channels: channels for conda.
+    :param variables: environment variables; ``env:NAME`` takes the value from the process that starts the step.
     :param user_managed: whether to install nothing and run ``interpreter``; so it is where nothing is asked for.
     :param interpreter: a path or a command, for ``user_managed``.
+    :param image: a container image, for compute targets that run containers.
     """
 
     python: str | None = None
@@ -123,8 +143,14 @@ class EnvironmentModel(_Model):
 class WorkspaceFile(_Model):
     """A workspace file.
 
-    :param name: the folder's name if left out.
+    :param schema_version: the version of this language.
+    :param name: shown to people and scripts; the folder's name if left out.
     :param root: where everything is kept; a path (relative to the file), or a URL.
+    :param datastores: by name; ``workspaceblobstore`` and ``workspacefilestore``, under the root, always exist.
+    :param default_datastore: where data and outputs are that name no datastore; ``workspaceblobstore`` if left out.
+    :param compute_targets: where steps run, by name.
+    :param default_compute_target: of steps that name none.
+    :param environments: by the names under which steps refer to them.
     :param amlcompute: which kind of compute target one is that code creates as ``AmlCompute``.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
     :param cache_directory: for environments and what is known of files; ``$ML_PIPELINES_CACHE`` or a folder under the
@@ -133,10 +159,10 @@ class WorkspaceFile(_Model):
 
     schema_version: int = SCHEMA_VERSION
     name: Annotated[str, Field(min_length=1)] | None = None
-    root: Annotated[DatastoreModel, _short("url")] = DatastoreModel(url=DEFAULT_ROOT)
-    datastores: dict[str, Annotated[DatastoreModel, _short("url")]] = {}
+    root: DatastoreModel = DatastoreModel(url=DEFAULT_ROOT)
+    datastores: dict[str, DatastoreModel] = {}
     default_datastore: str | None = None
-    compute_targets: dict[str, Annotated[ComputeTargetModel, _short("type")]] = {}
+    compute_targets: dict[str, ComputeTargetModel] = {}
     default_compute_target: str = LOCAL_TARGET
     amlcompute: str = LOCAL_TARGET
     environments: dict[str, EnvironmentModel] = {}

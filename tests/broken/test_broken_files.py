@@ -8,6 +8,7 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.workspace_file import load_workspace
+from broken.cases import read_cases
 from dag_factory.definition import PipelineDefinition
 
 
@@ -34,18 +35,20 @@ def messages_of(error, text, name):
     return [f"{finding.line}:{finding.column}: {finding.message}" for finding in error.findings]
 
 
-def test_all_that_is_wrong_with_a_definition_is_told(folder, definition_case):
-    (folder / "p.pipeline.yaml").write_text(definition_case.text, newline="")
+@pytest.mark.parametrize("case", read_cases("definitions"))
+def test_all_that_is_wrong_with_a_definition_is_told(folder, case):
+    (folder / "p.pipeline.yaml").write_text(case.text, newline="")
     with pytest.raises(DefinitionError) as caught:
         PipelineDefinition.from_yaml(Path("p.pipeline.yaml")).to_spec()
-    found = messages_of(caught.value, definition_case.text, "p.pipeline.yaml")
-    assert definition_case.fits(found), "\n".join(found)
+    found = messages_of(caught.value, case.text, "p.pipeline.yaml")
+    assert case.fits(found), "\n".join(found)
 
 
-def test_all_that_is_wrong_with_a_workspace_file_is_told(folder, workspace_case):
-    (folder / "workspace.yaml").write_text(workspace_case.text, newline="")
+@pytest.mark.parametrize("case", read_cases("workspaces"))
+def test_all_that_is_wrong_with_a_workspace_file_is_told(folder, case):
+    (folder / "workspace.yaml").write_text(case.text, newline="")
     with pytest.raises(WorkspaceError) as caught:
         load_workspace("workspace.yaml")
-    found = messages_of(caught.value, workspace_case.text, str(folder / "workspace.yaml"))
-    assert workspace_case.fits(found), "\n".join(found)
+    found = messages_of(caught.value, case.text, str(folder / "workspace.yaml"))
+    assert case.fits(found), "\n".join(found)
     assert "hunter2" not in str(caught.value)

@@ -164,7 +164,7 @@ def check_expression(document: Any) -> None:
     elif name == "in":
         good = len(parts) == 2 and isinstance(parts[1], (list, tuple))
     else:
-        good = name in _PYTHON and len(parts) == 2
+        good = isinstance(name, str) and name in _PYTHON and len(parts) == 2
     if not good:
         raise ValueError(
             f"expected a condition such as [gt, [column, price], [value, 100]], found {document!r}"

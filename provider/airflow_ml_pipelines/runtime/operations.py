@@ -25,7 +25,7 @@ from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 from airflow_ml_pipelines.runtime.expressions import Expression, check_expression, column, quote_name, to_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
 __all__ = ["TableOperations", "apply_operation", "check_operation", "timestamp_column"]
@@ -127,15 +127,34 @@ class TableOperations:
         return self.time_after(now - time_delta, include_boundary, validate)
 
 
-_FIELDS: dict[str, dict[str, Any]] = {
-    "keep": {"columns": list},
-    "drop": {"columns": list},
-    "take": {"count": int},
-    "skip": {"count": int},
-    "filter": {"where": list},
-    "sample": {"probability": (int, float), "seed": int},
-    "split": {"percentage": (int, float), "seed": int, "rest": bool},
-}  # fmt: skip
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+_FIELDS: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "keep": {"columns": (_is_names, "a list of names")},
+    "drop": {"columns": (_is_names, "a list of names")},
+    "take": {"count": (_is_count, "a number of rows")},
+    "skip": {"count": (_is_count, "a number of rows")},
+    "filter": {"where": (lambda value: isinstance(value, (list, tuple)), "a condition")},
+    "sample": {
+        "probability": (_is_share, "a number from 0 to 1"),
+        "seed": (lambda value: type(value) is int, "a whole number"),
+    },
+    "split": {
+        "percentage": (_is_share, "a number from 0 to 1"),
+        "seed": (lambda value: type(value) is int, "a whole number"),
+        "rest": (lambda value: isinstance(value, bool), "true or false"),
+    },
+}
 
 
 def check_operation(operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,9 +166,11 @@ def check_operation(operation: Mapping[str, Any]) -> dict[str, Any]:
     for name in operation:
         if name != "do" and name not in fields:
             raise ValueError(f"operation {do!r} has no field {name!r}.{did_you_mean(name, fields)}")
-    for name, kind in fields.items():
-        if not isinstance(operation.get(name), kind):
-            raise ValueError(f"operation {do!r}: expected {name!r}, found {operation.get(name)!r}")  # noqa: TRY004
+    for name, (fits, expected) in fields.items():
+        if name not in operation:
+            raise ValueError(f"operation {do!r}: the field {name!r} is missing: {expected}")
+        if not fits(operation[name]):
+            raise ValueError(f"operation {do!r}, {name}: expected {expected}, found {operation[name]!r}")
     if do == "filter":
         check_expression(operation["where"])
     return dict(operation)

@@ -40,16 +40,13 @@ class Case(NamedTuple):
         return len(found) == len(self.messages) and all(map(_fits, self.messages, found))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for a ``definition_case`` or ``workspace_case`` each of them."""
-    for folder in ("definition", "workspace"):
-        if f"{folder}_case" in metafunc.fixturenames:
-            cases = [
-                pytest.param(case, id=f"{file.stem}-{case.title}")
-                for file in sorted((HERE / f"{folder}s").glob("*.txt"))
-                for case in _read(file)
-            ]
-            metafunc.parametrize(f"{folder}_case", cases)
+def read_cases(folder: str) -> list:
+    """Return the cases of all files in a folder, as parameters of a test."""
+    return [
+        pytest.param(case, id=f"{file.stem}-{case.title}")
+        for file in sorted((HERE / folder).glob("*.txt"))
+        for case in _read(file)
+    ]
 
 
 def _read(file: Path) -> Iterator[Case]:
