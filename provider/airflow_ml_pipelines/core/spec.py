@@ -222,6 +222,8 @@ class EnvironmentSpec(_Spec, frozen=True, kw_only=True):
     :param user_managed: True: run ``interpreter`` and install nothing.
     :param interpreter: for ``user_managed``: a path or a command; ``python`` alone means the interpreter that runs the
         pipeline.
+    :param image: the image that it is made from, on compute targets that run containers.
+    :param dockerfile: the text of a Dockerfile that makes that image.
     """
 
     name: str = ""
@@ -235,6 +237,7 @@ class EnvironmentSpec(_Spec, frozen=True, kw_only=True):
     pip_options: tuple[str, ...] = ()
     variables: dict[str, str] = {}
     image: str | None = None
+    dockerfile: str | None = None
 
     @property
     def digest(self) -> str:

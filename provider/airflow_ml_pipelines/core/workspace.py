@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -204,6 +204,17 @@ class Workspace:
             if _canonical_url(spec.url) == wanted:
                 return self._open(spec, f"datastore {spec.name!r}")
         return self._open(DatastoreSpec(url, url), f"store {url!r}")
+
+    def store_options(self, url: str) -> dict[str, Any]:
+        """Return what the store at a URL is opened with, credentials included, for a process elsewhere.
+
+        :raises WorkspaceError: where a connection or variable is missing.
+        """
+        wanted = _canonical_url(url)
+        for spec in (self._root, *self.datastores().values()):
+            if _canonical_url(spec.url) == wanted:
+                return _options(spec, f"datastore {spec.name!r}")
+        return {}
 
     def register_datastore(self, spec: DatastoreSpec) -> DatastoreSpec:
         """Register a datastore, or replace a registered one; return it as it is kept (a local path is absolute).
@@ -406,14 +417,18 @@ class Workspace:
         with self._lock:
             store = self._stores.get(key)
             if store is None:
-                options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
-                options |= {**spec.options, **resolve_credentials(spec.credentials, what)}
+                options = _options(spec, what)
                 try:
                     store = open_store(spec.url, **options)
                 except StoreError as error:
                     raise WorkspaceError(f"{what} can't be opened: {error}") from error
                 self._stores[key] = store
             return store
+
+
+def _options(spec: DatastoreSpec, what: str) -> dict[str, Any]:
+    options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
+    return options | {**spec.options, **resolve_credentials(spec.credentials, what)}
 
 
 def _checked(spec: DatastoreSpec) -> DatastoreSpec:

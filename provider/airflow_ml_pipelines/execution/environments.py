@@ -7,15 +7,14 @@ when it is complete, so that nothing counts that was left half made.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,6 +27,7 @@ from airflow_ml_pipelines.core.errors import EnvironmentBuildError
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.execution.installers import ASIDE, Installer, choose_installer, find_conda
 from airflow_ml_pipelines.execution.interpreters import check_interpreter, find_python
+from airflow_ml_pipelines.execution.locks import locked
 from airflow_ml_pipelines.execution.requirements import Requirements, collect_requirements, python_version
 
 __all__ = ["MARKER", "ensure_environment"]
@@ -91,7 +91,7 @@ def _is_complete(folder: Path) -> bool:
 
 def _make(wanted: Requirements, folder: Path, what: str, log: Callable[[str], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(
+    with locked(
         folder.with_name(f"{folder.name}.lock"), lambda: log(f"waiting for {what}, which is being made")
     ) as alone:
         if _is_complete(folder):  # by another one, just now
@@ -161,18 +161,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[bool]:
-    """Let one process and thread at a time in; yields False where the file system has no locks."""
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-            return
-        yield True

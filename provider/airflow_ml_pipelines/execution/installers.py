@@ -22,12 +22,27 @@ from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError
 from airflow_ml_pipelines.execution.requirements import Requirements, expand_variables
 
-__all__ = ["ASIDE", "Conda", "Installer", "Pip", "Uv", "choose_installer", "find_conda"]
+__all__ = [
+    "ASIDE",
+    "SHOWN_LINES",
+    "Conda",
+    "Installer",
+    "Pip",
+    "Uv",
+    "choose_installer",
+    "fill_in",
+    "find_conda",
+    "find_uv",
+    "mask_secrets",
+    "uv_options",
+]
 
 ASIDE = ".building-"
 """What names begin with of all that is there only while an environment is made."""
 
-_SHOWN = 25
+SHOWN_LINES = 25
+"""How much of what a tool says is shown where it fails."""
+
 _PASSWORD = re.compile(r"://([^/?#\s@]*)@")
 _DROPPED = (
     "PYTHONHOME",
@@ -92,16 +107,7 @@ class Uv:
         )
         if not wanted.pip:
             return
-        extra: list[str] = []
-        lines: list[str] = []
-        for option in wanted.options:
-            name, _, value = option.partition(" ")
-            if name == "--pre":
-                extra.append("--prerelease=allow")
-            elif name == "--trusted-host":
-                extra += ["--allow-insecure-host", value]
-            elif name != "--prefer-binary":  # it always does
-                lines.append(option)
+        extra, lines = uv_options(wanted.options)
         with _RequirementsFile(folder, (*lines, *wanted.pip)) as file:
             target = ["--python", str(_python(folder)), "--compile-bytecode"]
             _run(
@@ -159,6 +165,49 @@ class Conda:
         raise AssertionError(f"{folder} can't be moved to {target}")
 
 
+def uv_options(options: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return what uv is to be told on its command line, and in the requirements file, for options of pip's."""
+    extra: list[str] = []
+    lines: list[str] = []
+    for option in options:
+        name, _, value = option.partition(" ")
+        if name == "--pre":
+            extra.append("--prerelease=allow")
+        elif name == "--trusted-host":
+            extra += ["--allow-insecure-host", value]
+        elif name != "--prefer-binary":  # it always does
+            lines.append(option)
+    return extra, lines
+
+
+def find_uv() -> str | None:
+    """Return the path of uv's program, None where there is none."""
+    if uv := shutil.which("uv"):
+        return uv
+    if find_spec("uv") is None:
+        return None
+    import uv as package
+
+    return str(package.find_uv_bin())
+
+
+def fill_in(lines: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the text of a requirements file, passwords filled in, and the passwords.
+
+    :raises EnvironmentBuildError: where a variable is not set, or has a line break in it.
+    """
+    text = ""
+    secrets: list[str] = []
+    for line in lines:
+        expanded, values = expand_variables(line)
+        if not expanded.isprintable():
+            raise EnvironmentBuildError(f"a variable in {mask_url(line)!r} has a line break in it")
+        secrets += [part for info in _PASSWORD.findall(expanded) for part in info.split(":")]
+        secrets += values
+        text += expanded + "\n"
+    return text, secrets
+
+
 def _pip_install(folder: Path, wanted: Requirements) -> None:
     if wanted.pip:
         with _RequirementsFile(folder, (*wanted.options, *wanted.pip)) as file:
@@ -180,14 +229,7 @@ class _RequirementsFile:
         self._lines = lines
 
     def __enter__(self) -> Self:
-        text = ""
-        for line in self._lines:
-            expanded, values = expand_variables(line)
-            if not expanded.isprintable():
-                raise EnvironmentBuildError(f"a variable in {mask_url(line)!r} has a line break in it")
-            self.secrets += [part for info in _PASSWORD.findall(expanded) for part in info.split(":")]
-            self.secrets += values
-            text += expanded + "\n"
+        text, self.secrets = fill_in(self._lines)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -211,7 +253,7 @@ def _run(command: Sequence[str], folder: Path, secrets: Iterable[str] = ()) -> N
         )
     except OSError as error:
         raise EnvironmentBuildError(f"{command[0]} can't be started: {error.strerror or error}") from None
-    last: deque[str] = deque(maxlen=_SHOWN)
+    last: deque[str] = deque(maxlen=SHOWN_LINES)
     with process:
         try:
             assert process.stdout is not None
@@ -220,7 +262,7 @@ def _run(command: Sequence[str], folder: Path, secrets: Iterable[str] = ()) -> N
             process.kill()
             raise
     if process.returncode != 0:
-        said = _mask("\n".join(line for line in last if line), secrets)
+        said = mask_secrets("\n".join(line for line in last if line), secrets)
         raise EnvironmentBuildError(f"`{_short(command)}` failed (exit code {process.returncode}):\n{said}")
 
 
@@ -233,7 +275,8 @@ def _short(command: Sequence[str]) -> str:
     return " ".join(words[:end])
 
 
-def _mask(text: str, secrets: Iterable[str]) -> str:
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return what a tool says without any password."""
     text = mask_url(text)
     found = {form for secret in secrets for form in (secret, unquote(secret)) if len(form) > 3}
     for secret in sorted(found, key=len, reverse=True):

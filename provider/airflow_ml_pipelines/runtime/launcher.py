@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from airflow_ml_pipelines.core.archive import unpack_archive
 from airflow_ml_pipelines.core.errors import (
@@ -40,6 +41,7 @@ from airflow_ml_pipelines.runtime.work import work_folder
 __all__ = ["JobResult", "launch", "main"]
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap")
+_HANDED_OVER = "/.ml-pipelines"  # where a compute target puts what it hands over into a container
 
 
 def launch(
@@ -269,11 +271,12 @@ def _signal_name(number: int) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the job that a file has; what the script writes goes to this process's own streams.
 
-    SIGTERM and SIGINT cancel it.
+    A second file may have the options of each store by its URL. SIGTERM and SIGINT cancel the job.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if len(given) != 1:
-        print("usage: python -m airflow_ml_pipelines.runtime.launcher job.json", file=sys.stderr)  # noqa: T201
+    if len(given) not in (1, 2):
+        usage = "usage: python -m airflow_ml_pipelines.runtime.launcher job.json [stores.json]"
+        print(usage, file=sys.stderr)  # noqa: T201
         return 2
     reasons: list[str] = []
 
@@ -286,18 +289,39 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, cancel)
     try:
-        with open(given[0], "rb") as file:
-            job = Job.from_dict(json.load(file))
-        result = launch(job, on_line=on_line, canceled=lambda: reasons[0] if reasons else None)
+        job = Job.from_dict(_read_secret(given[0]))
+        options = _read_secret(given[1]) if len(given) > 1 else {}
+        result = launch(
+            job,
+            open_store=lambda url: open_store(url, **options.get(url, {})),
+            on_line=on_line,
+            canceled=lambda: reasons[0] if reasons else None,
+        )
     except (MlPipelinesError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except ValueError as error:
-        print(f"error: {given[0]} is no JSON document: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     if result.error:
         print(f"{result.status}: {result.error}", file=sys.stderr)  # noqa: T201
     return 0 if result.status == "finished" else 1
+
+
+def _read_secret(path: str) -> Any:
+    """Return a document that may have secrets, and take it away, so that the script can't read it.
+
+    :raises ValueError: where it is no JSON.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if os.path.dirname(path) == _HANDED_OVER:
+        with suppress(OSError):
+            os.unlink(path)
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON document: {error}") from None
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ __all__ = ["GROUP", "check_target", "open_target", "read_options", "target_types
 GROUP = "airflow_ml_pipelines.compute_targets"
 """The group of entry points that name the classes of compute targets."""
 
-_BUILT_IN = {"local": "airflow_ml_pipelines.execution.targets.local:LocalTarget"}
+_BUILT_IN = {
+    "docker": "airflow_ml_pipelines.execution.targets.docker:DockerTarget",
+    "local": "airflow_ml_pipelines.execution.targets.local:LocalTarget",
+}
 
 Factory = Callable[[ComputeTargetSpec], ComputeTarget]
 

@@ -1,0 +1,173 @@
+"""The Docker engine of a compute target: how it is reached, and what is said where it is not."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_ml_pipelines.core.connections import Connection
+from airflow_ml_pipelines.core.credentials import mask_url
+from airflow_ml_pipelines.core.errors import ComputeTargetException
+
+__all__ = ["DockerEngine", "not_found", "split_image"]
+
+_TIMEOUT = 60.0
+_DEFAULT_URL = "unix:///var/run/docker.sock"
+
+
+class DockerEngine:
+    """A Docker engine.
+
+    :param where: how errors call the compute target.
+    :param url: of the engine; None for ``DOCKER_HOST``, else the socket of this machine.
+    :param connection: the credentials of a registry, as an Airflow connection of type ``docker`` has them.
+    """
+
+    def __init__(self, where: str, url: str | None, connection: Connection | None = None) -> None:
+        self.where = where
+        self.url = url or os.environ.get("DOCKER_HOST") or _DEFAULT_URL
+        self._connection = connection
+        self._client: Any = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine is on this machine, so that paths mean the same to it."""
+        return self.url.startswith("unix://")
+
+    @property
+    def client(self) -> Any:
+        """The connection to it. :raises ComputeTargetException: where it can't be reached."""
+        if self._client is None:
+            try:
+                import docker
+            except ImportError:
+                raise ComputeTargetException(
+                    f"{self.where} needs the package docker: "
+                    "pip install 'airflow-provider-ml-pipelines[docker]'"
+                ) from None
+            with self.errors("be reached"):
+                self._client = docker.APIClient(base_url=self.url, version="auto", timeout=_TIMEOUT)
+        return self._client
+
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Turn the engine's errors into ours; what is not there stays ``docker.errors.NotFound``.
+
+        :param what: what can't be done, such as ``be reached``.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            yield
+        except docker.errors.NotFound:
+            raise
+        except docker.errors.APIError as error:
+            said = mask_url(str(error.explanation or error))
+            raise ComputeTargetException(f"{self.where}: the Docker engine can't {what}: {said}") from None
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            raise ComputeTargetException(
+                f"{self.where}: the Docker engine at {mask_url(self.url)} can't be reached ({_reason(error)}): start it, "
+                "give its url, or let this user use it (group docker)"
+            ) from None
+
+    def ping(self) -> None:
+        """Return where it answers. :raises ComputeTargetException: where it does not."""
+        client = self.client
+        with self.errors("be reached"):
+            client.ping()
+
+    def inspect_image(self, name: str) -> dict[str, Any] | None:
+        """Return what the engine says of an image that it has, None where it has none of that name."""
+        client = self.client
+        try:
+            with self.errors(f"look for image {name}"):
+                found: dict[str, Any] = client.inspect_image(name)
+        except not_found():
+            return None
+        return found
+
+    def pull(self, name: str) -> None:
+        """Fetch an image from its registry. :raises ComputeTargetException: where it can't be had."""
+        import docker.errors
+
+        client = self.client
+        repository, tag = split_image(name)
+        try:
+            with self.errors(f"fetch image {name}"):
+                client.pull(repository, tag=tag, auth_config=self._credentials())
+        except docker.errors.NotFound as error:
+            raise ComputeTargetException(
+                f"{self.where}: there is no image {name!r} on the engine, and its registry has none "
+                f"({error.explanation}): build or push it, or name another"
+            ) from None
+        except ComputeTargetException as error:
+            raise ComputeTargetException(
+                f"{error}. Image {name!r} is not on the engine: check its name, the registry and its credentials "
+                "(`connection`), or load it by hand"
+            ) from None
+
+    def push(self, name: str) -> None:
+        """Bring an image to its registry. :raises ComputeTargetException: where it is refused."""
+        client = self.client
+        repository, tag = split_image(name)
+        with self.errors(f"push image {name}"):
+            for event in client.push(
+                repository, tag=tag, stream=True, decode=True, auth_config=self._credentials()
+            ):
+                if "error" in event:
+                    raise ComputeTargetException(
+                        f"{self.where}: image {name} can't be pushed: {mask_url(str(event['error']))}"
+                    )
+
+    def logs(self, container: str) -> Iterator[tuple[str, bytes]]:
+        """Yield what a container writes from its beginning to its end, with ``stdout`` or ``stderr``."""
+        client = self.client
+        url = f"{client.base_url}/v{client.api_version}/containers/{container}/logs"
+        options = {"stdout": 1, "stderr": 1, "follow": 1}
+        response = client.get(url, params=options, stream=True, timeout=(_TIMEOUT, None))
+        with response:
+            response.raise_for_status()
+            # frames of a head (which stream, how many bytes) and their bytes
+            while len(head := response.raw.read(8)) == 8:
+                stream, size = struct.unpack(">BxxxL", head)
+                yield "stderr" if stream == 2 else "stdout", response.raw.read(size)
+
+    def _credentials(self) -> dict[str, str] | None:
+        connection = self._connection
+        if connection is None or not connection.login:
+            return None
+        return {"username": connection.login, "password": connection.password or ""}
+
+
+def not_found() -> type[Exception]:
+    """Return the class of the engine's error where something is not there."""
+    import docker.errors
+
+    kind: type[Exception] = docker.errors.NotFound
+    return kind
+
+
+def split_image(name: str) -> tuple[str, str | None]:
+    """Return the repository and the tag (or digest) of an image's name."""
+    if "@" in name:
+        repository, _, digest = name.partition("@")
+        return repository, digest
+    repository, sign, tag = name.rpartition(":")
+    return (repository, tag) if sign and "/" not in tag else (name, "latest")
+
+
+def _reason(error: Exception) -> str:
+    inner = error
+    while inner.__context__ is not None and not isinstance(inner, OSError):
+        inner = inner.__context__  # type: ignore[assignment]
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for known in ("No such file or directory", "Connection refused", "Permission denied", "timed out"):
+        if known in str(error):
+            return known
+    return text[:200]
