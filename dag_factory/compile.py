@@ -212,7 +212,9 @@ class _Operators:
         return self._kinds.get(target, "local")
 
     def _load(self, kind: str, step: StepSpec) -> Any:
-        if kind == "local":
+        from airflow_ml_pipelines.execution.targets.registry import target_types
+
+        if kind in target_types():
             from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
 
             return PythonScriptOperator
@@ -220,7 +222,7 @@ class _Operators:
 
         known = {point.name: point for point in entry_points(group="airflow_ml_pipelines.operators")}
         if kind not in known:
-            kinds = ", ".join(sorted({"local", *known}))
+            kinds = ", ".join(sorted({*target_types(), *known}))
             message = (
                 f"compute target {step.compute_target or 'of the workspace'!r} is of kind {kind!r}, for which there is "
                 f"no operator. There are: {kinds}"

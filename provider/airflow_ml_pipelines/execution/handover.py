@@ -11,7 +11,7 @@ from airflow_ml_pipelines.core.canonical import pretty_json
 from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
-from airflow_ml_pipelines.core.runs import StepDocument
+from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
 from airflow_ml_pipelines.execution.job import make_job
 from airflow_ml_pipelines.execution.targets.port import (
     SCHEMA,
@@ -26,7 +26,7 @@ from airflow_ml_pipelines.execution.targets.results import read_result
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["TakenOver", "hand_over", "read_place", "take_over", "write_place"]
+__all__ = ["TakenOver", "hand_over", "place_path", "read_place", "take_over", "write_place"]
 
 
 class TakenOver(NamedTuple):
@@ -97,7 +97,7 @@ def _running(context: StepContext, job: Job, place: Place, found: Running | None
 
 def read_place(context: StepContext, attempt: int) -> Place | None:
     """Return where an attempt's job runs, None where it ended with the process that started it."""
-    path = _place_path(context, attempt)
+    path = place_path(context.folder, context.step.id, attempt)
     try:
         return read_document(context.workspace.store.get(path), Place, what=path, schema=SCHEMA)
     except (NotFoundError, DocumentError):
@@ -106,11 +106,13 @@ def read_place(context: StepContext, attempt: int) -> Place | None:
 
 def write_place(context: StepContext, attempt: int, place: Place) -> None:
     """Write where an attempt's job runs; writing it again says that somebody follows it."""
-    context.workspace.store.put(_place_path(context, attempt), write_document(place))
+    path = place_path(context.folder, context.step.id, attempt)
+    context.workspace.store.put(path, write_document(place))
 
 
-def _place_path(context: StepContext, attempt: int) -> str:
-    return f"{context.folder.attempt_folder(context.step.id, attempt)}/place.json"
+def place_path(folder: RunFolder, step: str, attempt: int) -> str:
+    """Return where it is written where an attempt's job runs; when it was last written somebody followed the job."""
+    return f"{folder.attempt_folder(step, attempt)}/place.json"
 
 
 def _public(job: Job) -> dict[str, object]:
