@@ -28,6 +28,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 
 
 @pytest.fixture(scope="session")
+def docker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Docker engine that has the base image."""
+    from servers.docker_engine import docker_engine, make_base_image
+
+    with docker_engine(tmp_path_factory.mktemp("docker")) as url:
+        make_base_image(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     from servers.azurite import AzuriteServer
 

@@ -85,10 +85,22 @@ def test_core_runtime_and_execution_need_neither_airflow_nor_pydantic():
     ]
     code = (
         "import importlib, sys\n"
-        "for name in ('airflow', 'pydantic', 'fsspec', 'pandas', 'yaml'):\n"
+        "for name in ('airflow', 'pydantic', 'fsspec', 'pandas', 'yaml', 'docker'):\n"
         "    sys.modules[name] = None\n"
         f"for name in {names!r}:\n"
         "    importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["runtime.launcher", "core.obstore_store", "core.fsspec_store"])
+def test_the_launcher_needs_the_standard_library_and_what_opens_its_stores(module):
+    code = (
+        "import importlib, sys\n"
+        "for name in ('msgspec', 'pathspec', 'pydantic', 'yaml', 'airflow'):\n"
+        "    sys.modules[name] = None\n"
+        f"importlib.import_module('airflow_ml_pipelines.{module}')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

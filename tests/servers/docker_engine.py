@@ -18,6 +18,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from servers.process import lacking
+
 BASE_IMAGE = f"ml-pipelines-test-python:{'.'.join(map(str, sys.version_info[:3]))}"
 
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -25,6 +27,7 @@ _TOOLS = ("sh", "cat", "ls", "sleep", "env", "tar", "rm", "mkdir")
 _SKIPPED = re.compile(
     r"(^|/)(test|tests|idlelib|tkinter|turtledemo|lib2to3|site-packages|__pycache__|config-.*)(/|$)"
 )
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _PATIENCE = 60
 
 
@@ -36,7 +39,7 @@ def docker_engine(folder: Path) -> Iterator[str]:
         yield url
         return
     if shutil.which("dockerd") is None or os.getuid() != 0:
-        pytest.skip("there is no Docker engine, and no dockerd that this user could start")
+        lacking("a Docker engine", "as root: apt-get install docker.io; or start one that this user may use")
     url = f"unix://{folder}/docker.sock"
     command = [
         "dockerd",
@@ -77,13 +80,16 @@ def make_base_image(url: str) -> str:
 
 
 def _answers(url: str) -> bool:
-    try:
-        client = docker.APIClient(base_url=url, version="auto", timeout=5)
-        client.ping()
-        client.close()
-    except docker.errors.DockerException:
+    path = Path(url.removeprefix("unix://"))
+    if url.startswith("unix://") and not path.is_socket():
         return False
-    return True
+    client = docker.APIClient(base_url=url, timeout=5)
+    try:
+        return bool(client.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+    finally:
+        client.close()
 
 
 def _file_system() -> bytes:
@@ -98,7 +104,7 @@ def _file_system() -> bytes:
     ]
     with tarfile.open(fileobj=out, mode="w", dereference=True) as tar:
         _folder(tar, "tmp", 0o1777)
-        _folder(tar, "root", 0o700)
+        _folder(tar, "root", 0o755)  # Python may lie below it, for other users too
         for path in sorted({python, *_needed([python, *tools, *libraries])}):
             tar.add(path, str(path), recursive=False)
         for path in tools:
@@ -108,6 +114,8 @@ def _file_system() -> bytes:
             link = tarfile.TarInfo(f"usr/local/bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, str(python)
             tar.addfile(link)
+        if os.path.isfile(_CERTIFICATES):
+            tar.add(_CERTIFICATES, _CERTIFICATES)
         _text(tar, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         _text(tar, "etc/group", "root:x:0:\n")
     return out.getvalue()
@@ -121,9 +129,22 @@ def _needed(programs: Iterable[Path]) -> set[Path]:
     """Return the shared libraries that programs need, by the names by which they are looked for."""
     said = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=False).stdout
     found = {Path(path) for path in re.findall(r"(/\S+) \(0x", said)}
-    # the resolver's and others that are opened by name
+    # the resolver's, which are opened by name, and what wheels need besides
     for folder in {path.parent for path in found}:
-        found |= {path for name in ("libnss_*.so.2", "libresolv.so.2") for path in folder.glob(name)}
+        found |= {
+            path
+            for name in (
+                "libnss_*.so.2",
+                "libresolv.so.2",
+                "libgcc_s.so.1",
+                "libstdc++.so.6",
+                "librt.so.1",
+                "libdl.so.2",
+                "libpthread.so.0",
+                "libutil.so.1",
+            )
+            for path in folder.glob(name)
+        }
     return found
 
 

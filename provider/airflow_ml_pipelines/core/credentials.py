@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.spec import EnvironmentSpec
+
+if TYPE_CHECKING:  # the launcher, which runs where no other package is, opens stores
+    from airflow_ml_pipelines.core.spec import EnvironmentSpec
 
 __all__ = [
     "check_environment",

@@ -27,6 +27,7 @@ from airflow_ml_pipelines.execution.targets.options import TargetOptions, memory
 from airflow_ml_pipelines.execution.targets.payload import COMMAND, LIBRARY, make_payload, store_credentials
 from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.execution.targets.registry import read_options
+from airflow_ml_pipelines.execution.targets.store_packages import store_packages
 from airflow_ml_pipelines.runtime.job import Job
 
 __all__ = ["DockerOptions", "DockerTarget"]
@@ -98,7 +99,7 @@ class DockerTarget:
             network=self._options.network,
         )
         own = environment.image is not None or environment.dockerfile is not None
-        return images.ensure(environment, base, own=own, log=log)
+        return images.ensure(environment, base, own=own, packages=store_packages(workspace), log=log)
 
     def place(self, work: Work) -> Place:
         """Return the container's name."""

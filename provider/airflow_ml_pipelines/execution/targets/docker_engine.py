@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +52,9 @@ class DockerEngine:
                     "pip install 'airflow-provider-ml-pipelines[docker]'"
                 ) from None
             with self.errors("be reached"):
+                self._find_socket()
                 self._client = docker.APIClient(base_url=self.url, version="auto", timeout=_TIMEOUT)
+            weakref.finalize(self, self._client.close)
         return self._client
 
     @contextmanager
@@ -135,6 +140,11 @@ class DockerEngine:
             while len(head := response.raw.read(8)) == 8:
                 stream, size = struct.unpack(">BxxxL", head)
                 yield "stderr" if stream == 2 else "stdout", response.raw.read(size)
+
+    def _find_socket(self) -> None:
+        """Look before the client does, which leaves a socket open where there is nobody. :raises OSError: likewise."""
+        if self.is_local and not stat.S_ISSOCK(os.stat(self.url.removeprefix("unix://")).st_mode):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
     def _credentials(self) -> dict[str, str] | None:
         connection = self._connection

@@ -26,6 +26,7 @@ _LOOK = 0.2
 _PIECES = 256
 _GRACE = GRACE_SECONDS + 0.5  # the launcher's own, and a moment to write how the job ended
 _SETTLE = 5.0
+_KILLED = 137
 
 
 class DockerJob:
@@ -104,6 +105,8 @@ class DockerJob:
         if result is None:
             if state is None:
                 what = "its container was removed by somebody else"
+            elif state["ExitCode"] == _KILLED:
+                what = "its container was killed, by somebody or since memory ran out"
             else:
                 what = f"its container ended with exit code {state['ExitCode']}"
             result = ended_without_result(started, canceled=reason, what=what, tail=lines.tail)

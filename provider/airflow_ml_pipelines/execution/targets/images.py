@@ -63,20 +63,24 @@ class Images:
         self._network = network
         self._pythons = ImagePython(engine, cache)
 
-    def ensure(self, spec: EnvironmentSpec, base: str, *, own: bool, log: Log) -> Prepared:
+    def ensure(
+        self, spec: EnvironmentSpec, base: str, *, own: bool, packages: Sequence[str], log: Log
+    ) -> Prepared:
         """Return the image that has an environment, and its interpreter.
 
         :param base: the image that it is made from.
         :param own: whether the environment itself names that image, whose Python is the one that is wanted then.
+        :param packages: what the launcher needs besides; an image that is run as it is must have them already.
         :raises EnvironmentBuildError: where it can't be made.
         :raises ComputeTargetException: where the engine can't be used, or the image can't be had.
         """
         image = self._base(spec, base, log)
         command = spec.interpreter if spec.user_managed else "python"
         python = self._pythons.find(image, base, command, wanted=spec.python, own=own)
-        if spec.user_managed:
+        if spec.user_managed and (own or spec.interpreter != "python"):
             return Prepared(python, image)
-        wanted = collect_requirements(spec, with_conda=False)
+        wanted = Requirements() if spec.user_managed else collect_requirements(spec, with_conda=False)
+        wanted = wanted._replace(pip=(*wanted.pip, *packages))
         if not wanted.pip:
             return Prepared(python, image)
         return Prepared(f"{_ENVIRONMENT}/bin/python", self._built(spec, wanted, image, python, own, log))
@@ -273,7 +277,7 @@ class _Builder:
             made = self._client.exec_create(
                 self._id, list(command), environment=dict(variables), user="0:0", workdir="/"
             )
-            said = b"".join(self._client.exec_start(made["Id"], stream=True))
+            said: bytes = self._client.exec_start(made["Id"])
             code = self._client.exec_inspect(made["Id"])["ExitCode"]
         last.extend(said.decode("utf-8", "replace").splitlines())
         if code:
