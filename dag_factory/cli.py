@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dag_factory.commands import diff, explain, init, lint, plan, run, schema, show
+from dag_factory.commands import diff, explain, init, lint, plan, pools, reap, run, schema, show
 from dag_factory.commands.options import INTERRUPTED, Commands, Parser, UsageError
 
 __all__ = ["main", "make_parser"]
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="ml-pipelines", description="Runs machine-learning pipelines; unchanged steps are reused."
     )
     commands = Commands(parser)
-    for command in (init, run, plan, explain, show, diff, lint, schema):
+    for command in (init, run, plan, explain, show, diff, lint, schema, pools, reap):
         command.add(commands)
     return parser
 

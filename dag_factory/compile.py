@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
@@ -151,13 +151,14 @@ class _Builder:
             **settings,
         }
         make_run = self.operators.of(step)
+        limited = {**_given(pool=self.operators.pool(step)), **shared}
         if not step.allow_reuse:
-            run = make_run(task_id=RUN_TASK, step=step, **shared)
+            run = make_run(task_id=RUN_TASK, step=step, **limited)
             return run, run
         from airflow_ml_pipelines.sensors.reuse import ReuseSensor
 
         reuse = ReuseSensor(task_id=REUSE_TASK, step=step.id, run_task_id=f"{step.id}.{RUN_TASK}", **shared)
-        run = make_run(task_id=RUN_TASK, step=step, **shared)
+        run = make_run(task_id=RUN_TASK, step=step, **limited)
         reuse.set_downstream(run)
         return reuse, run
 
@@ -197,7 +198,11 @@ class _Operators:
         self._definition = definition
         self._workspace = workspace
         self._classes: dict[str, Any] = {}
-        self._kinds: Mapping[str | None, str] | None = None
+        self._known: _Targets | None = None
+
+    def pool(self, step: StepSpec) -> str | None:
+        """Return the pool that keeps to what the step's compute target takes at once, None for no limit."""
+        return self._targets.pools.get(step.compute_target)
 
     def of(self, step: StepSpec) -> Any:
         kind = self._kind(step.compute_target)
@@ -207,9 +212,13 @@ class _Operators:
 
     def _kind(self, target: str | None) -> str:
         """Return the kind of a compute target as far as the workspace file tells it; a run finds out the rest."""
-        if self._kinds is None:
-            self._kinds = _target_kinds(self._workspace)
-        return self._kinds.get(target, "local")
+        return self._targets.kinds.get(target, "local")
+
+    @property
+    def _targets(self) -> _Targets:
+        if self._known is None:
+            self._known = _read_targets(self._workspace)
+        return self._known
 
     def _load(self, kind: str, step: StepSpec) -> Any:
         from airflow_ml_pipelines.execution.targets.registry import target_types
@@ -252,19 +261,35 @@ def _find_workspace(given: str | os.PathLike[str] | None, spec: PipelineSpec) ->
     return str(found) if found else None
 
 
-def _target_kinds(workspace: str | None) -> Mapping[str | None, str]:
-    """Return the kind of each compute target that the workspace file names, and of its default."""
+class _Targets(NamedTuple):
+    """What the workspace file says of compute targets, by their names; None stands for its default.
+
+    :param pools: the pool of each that takes a limited number of steps at once.
+    """
+
+    kinds: Mapping[str | None, str]
+    pools: Mapping[str | None, str]
+
+
+def _read_targets(workspace: str | None) -> _Targets:
     from airflow.configuration import conf
 
+    from airflow_ml_pipelines.execution.targets.pools import pool_of
     from airflow_ml_pipelines.workspace_file import load_workspace
 
     try:
         opened = load_workspace(workspace or conf.get("ml_pipelines", "workspace", fallback=None) or None)
     except WorkspaceError:
-        return {}  # the plan of each run says what is wrong with it
-    kinds: dict[str | None, str] = {name: spec.type for name, spec in opened.declared_compute_targets.items()}
-    kinds[None] = kinds.get(opened.default_compute_target, "local")
-    return kinds
+        return _Targets({}, {})  # the plan of each run says what is wrong with it
+    kinds: dict[str | None, str] = {}
+    pools: dict[str | None, str] = {}
+    for name, spec in opened.declared_compute_targets.items():
+        pool = pool_of(opened.name, spec)
+        for key in (name, None) if name == opened.default_compute_target else (name,):
+            kinds[key] = spec.type
+            if pool is not None:
+                pools[key] = pool.name
+    return _Targets(kinds, pools)
 
 
 # --- settings of Airflow ------------------------------------------------------------------------------------------

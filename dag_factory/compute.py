@@ -240,6 +240,7 @@ def open_target(workspace: Workspace, spec: ComputeTargetSpec) -> ComputeTarget:
 
 def _register(where: str, workspace: Workspace, name: str, configuration: Any) -> ComputeTarget:
     from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+    from airflow_ml_pipelines.execution.targets.registry import check_target
     from dag_factory.workspace import core_of
 
     core = core_of(f"{where}(workspace=…)", workspace)
@@ -249,5 +250,9 @@ def _register(where: str, workspace: Workspace, name: str, configuration: Any) -
             f"{where}: expected what AmlCompute.provisioning_configuration(…) or "
             f"ComputeTarget.attach_configuration(…) returns, found {kind_of(configuration)}"
         )
-    spec = ComputeTargetSpec(name, configuration.type or core.aml_compute_kind, configuration.options)
+    kind, options = configuration.type or core.aml_compute_kind, configuration.options
+    if configuration.type is None and (base := core.declared_compute_targets.get(kind)) is not None:
+        kind, options = base.type, {**base.options, **options}
+    spec = ComputeTargetSpec(name, kind, options)
+    check_target(spec)
     return open_target(workspace, core.register_compute_target(spec))

@@ -315,6 +315,7 @@ class EnvironmentDefinition(_Model):
     pip_options: Strings = ()
     variables: dict[str, str] = {}
     image: str | None = None
+    dockerfile: str | None = None
 
     @model_validator(mode="before")
     @classmethod

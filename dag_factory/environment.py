@@ -67,7 +67,24 @@ class DockerSection:
 
     def __init__(self) -> None:
         self.base_image: str | None = None
+        self.base_dockerfile: str | None = None
         self.enabled = False
+
+    def to_dockerfile(self) -> str | None:
+        """Return the text of the Dockerfile, which may be given as the path of a file.
+
+        :raises DefinitionError: where there is no such file.
+        """
+        given = self.base_dockerfile
+        if given is None or "\n" in given.strip() or given.lstrip().upper().startswith(("FROM ", "ARG ")):
+            return given
+        try:
+            return Path(given).read_text("utf-8")
+        except OSError as error:
+            raise DefinitionError(
+                f"environment.docker.base_dockerfile: expected the text of a Dockerfile or the path of one, and {given!r} "
+                f"can't be read: {error.strerror}"
+            ) from None
 
 
 class Environment:
@@ -140,6 +157,49 @@ class Environment:
         environment.python.user_managed_dependencies = False
         return environment
 
+    @classmethod
+    @checked
+    def from_docker_image(
+        cls,
+        name: str,
+        image: str,
+        container_registry: Any = None,  # noqa: ARG003 - the compute target has the registry's login
+        conda_specification: str | os.PathLike[str] | None = None,
+        pip_requirements: str | os.PathLike[str] | None = None,
+    ) -> Environment:
+        """Return an environment that is made from an image, with the packages of a file where one is given."""
+        environment = cls._with_packages(name, conda_specification, pip_requirements)
+        environment.docker.base_image = expect(
+            "Environment.from_docker_image(image=…)", image, str, what="an image"
+        )
+        return environment
+
+    @classmethod
+    @checked
+    def from_dockerfile(
+        cls,
+        name: str,
+        dockerfile: str,
+        conda_specification: str | os.PathLike[str] | None = None,
+        pip_requirements: str | os.PathLike[str] | None = None,
+    ) -> Environment:
+        """Return an environment that is made from a Dockerfile (its text or path), with the packages of a file."""
+        environment = cls._with_packages(name, conda_specification, pip_requirements)
+        environment.docker.base_dockerfile = expect(
+            "Environment.from_dockerfile(dockerfile=…)", dockerfile, str, what="a Dockerfile"
+        )
+        return environment
+
+    @classmethod
+    def _with_packages(cls, name: str, conda: Any, pip: Any) -> Environment:
+        if conda is not None:
+            return cls.from_conda_specification(name, conda)
+        if pip is not None:
+            return cls.from_pip_requirements(name, pip)
+        environment = cls(name)
+        environment.python.user_managed_dependencies = True
+        return environment
+
     @checked
     def register(self, workspace: Workspace) -> Environment:
         """Register it in the workspace; return it with its version, which is new where anything in it is."""
@@ -165,6 +225,7 @@ class Environment:
         environment.version = spec.version
         environment.environment_variables = dict(spec.variables)
         environment.docker.base_image = spec.image
+        environment.docker.base_dockerfile = spec.dockerfile
         environment.python.interpreter_path = spec.interpreter
         environment.python.user_managed_dependencies = spec.user_managed
         environment.python.conda_dependencies = CondaDependencies.from_spec(spec)
@@ -174,7 +235,8 @@ class Environment:
     @property
     def is_reference(self) -> bool:
         """Whether it only names a registered one: by name and version, with nothing in it."""
-        empty = not (self.python.is_set or self.environment_variables or self.docker.base_image)
+        docker = self.docker.base_image or self.docker.base_dockerfile
+        empty = not (self.python.is_set or self.environment_variables or docker)
         return empty and self.version is not None and not self._is_known
 
     def to_spec(self, *, own: bool = True) -> EnvironmentSpec:
@@ -207,6 +269,7 @@ class Environment:
             interpreter=python.interpreter_path if managed else "python",
             variables=variables,
             image=self.docker.base_image,
+            dockerfile=self.docker.to_dockerfile(),
         )
         if not managed:
             spec = python.conda_dependencies.fill(spec)

@@ -258,7 +258,7 @@ def resolve_environment(
                 )
             )
         return entry.name
-    installs = [field for field in ("python", "conda", "pip", "image") if getattr(entry, field)]
+    installs = [field for field in ("python", "conda", "pip", "image", "dockerfile") if getattr(entry, field)]
     if entry.user_managed and installs:
         problems.append(
             Problem(
@@ -287,6 +287,7 @@ def resolve_environment(
         pip_options=entry.pip_options,
         variables=entry.variables,
         image=entry.image,
+        dockerfile=entry.dockerfile,
     )
 
 

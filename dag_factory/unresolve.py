@@ -176,7 +176,11 @@ def _environment(environment: EnvironmentSpec | str) -> Any:
         return environment if ":" in environment else f"{environment}:latest"
     fields = msgspec.to_builtins(environment)
     if environment.user_managed and (
-        environment.python or environment.conda or environment.pip or environment.image
+        environment.python
+        or environment.conda
+        or environment.pip
+        or environment.image
+        or environment.dockerfile
     ):
         return fields
     # a name alone would be read as that of a registered environment

@@ -97,6 +97,7 @@ class EnvironmentModel(_Model):
     :param user_managed: whether to install nothing and run ``interpreter``; so it is where nothing is asked for.
     :param interpreter: a path or a command, for ``user_managed``.
     :param image: a container image, for compute targets that run containers.
+    :param dockerfile: the text of a Dockerfile, in place of ``image``.
     """
 
     python: str | None = None
@@ -108,6 +109,7 @@ class EnvironmentModel(_Model):
     user_managed: bool | None = None
     interpreter: str | None = None
     image: str | None = None
+    dockerfile: str | None = None
 
     def to_spec(self, name: str) -> EnvironmentSpec:
         """Return the environment as a step has it.
@@ -135,6 +137,7 @@ class EnvironmentModel(_Model):
             pip_options=tuple(self.pip_options),
             variables=dict(self.variables),
             image=self.image,
+            dockerfile=self.dockerfile,
         )
         check_environment(spec, f"environment {name!r}")
         return spec

@@ -73,3 +73,20 @@ def test_passwords_are_not_kept(ws, project):
     kept = b"".join(ws.core.store.get(info.path) for info in ws.core.store.walk("compute"))
     assert b"BIG" in kept
     assert b"hunter2" not in kept
+
+
+def test_it_takes_the_options_of_the_target_that_the_workspace_names_for_it(ws, project):
+    file = project.folder / "workspace.yaml"
+    sizes = "vm_sizes: {STANDARD_NC6: {cpus: 6, memory: 56g, gpus: 1}}"
+    file.write_text(
+        file.read_text()
+        + f"amlcompute: box\ncompute_targets: {{box: {{type: docker, image: mine, {sizes}}}}}\n"
+    )
+    ws = Workspace.from_config(project.folder)
+    made = ComputeTarget.create(ws, "gpu", AmlCompute.provisioning_configuration("Standard_NC6", max_nodes=4))
+    assert (type(made), made.type) == (AmlCompute, "docker")
+    assert (made.options["image"], made.options["max_nodes"]) == ("mine", 4)
+    with pytest.raises(
+        ComputeTargetException, match="there is no 'HUGE' in its vm_sizes. There are: STANDARD_NC6"
+    ):
+        ComputeTarget.create(ws, "other", AmlCompute.provisioning_configuration("HUGE"))

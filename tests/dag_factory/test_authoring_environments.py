@@ -168,3 +168,20 @@ def test_one_configuration_is_not_changed_by_the_steps_that_share_it(ws, project
     assert shared.target == "local"
     shared.target = "two"
     assert [step.compute_target for step in Pipeline(ws, steps).to_spec().steps] == ["one", "two"]
+
+
+def test_an_environment_from_an_image_or_a_dockerfile(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM base\n")
+    (tmp_path / "requirements.txt").write_text("six\n")
+    image = Environment.from_docker_image(
+        "a", "team/base:1", pip_requirements=tmp_path / "requirements.txt"
+    ).to_spec()
+    assert (image.image, image.pip, image.user_managed) == ("team/base:1", ("six",), False)
+    plain = Environment.from_docker_image("a", "team/base:1").to_spec()
+    assert (plain.image, plain.user_managed) == ("team/base:1", True)
+    for given in ("FROM base\n", str(tmp_path / "Dockerfile")):
+        made = Environment.from_dockerfile("a", given)
+        assert made.to_spec().dockerfile == "FROM base\n"
+        assert Environment.from_spec(made.to_spec()).to_spec() == made.to_spec()
+    with pytest.raises(DefinitionError, match="can't be read"):
+        Environment.from_dockerfile("a", "nowhere").to_spec()

@@ -327,7 +327,31 @@ def test_a_compute_target_without_an_operator_is_named(build, project):
     assert "p.pipeline.yaml:4:21: steps.a.compute_target: compute target 'gpu' is of kind 'rocket'" in str(
         caught.value
     )
-    assert "There are: local" in str(caught.value)
+    assert "There are: docker, local" in str(caught.value)
+
+
+def test_steps_of_a_target_that_takes_only_so_many_are_in_its_pool(build, project):
+    project.write(
+        "workspace.yaml",
+        """
+        name: shop
+        compute_targets:
+          box: {type: docker, max_nodes: 2}
+          free: {type: docker}
+          here: {type: local, max_nodes: 2}
+        """,
+    )
+    dag = build(
+        "steps:\n"
+        "  a: {script: a.py, compute_target: box}\n"
+        "  b: {script: a.py, compute_target: box, pool: mine}\n"
+        "  c: {script: a.py, compute_target: free}\n"
+        "  d: {script: a.py, compute_target: here}\n"
+    )
+    pools = {name: dag.get_task(f"{name}.run").pool for name in "abcd"}
+    usual = dag.get_task("plan").pool
+    assert pools == {"a": "ml-pipelines-shop-box", "b": "mine", "c": usual, "d": usual}
+    assert dag.get_task("a.reuse").pool == usual
 
 
 def test_compute_targets_that_the_file_does_not_name_are_left_to_the_run(build, project):

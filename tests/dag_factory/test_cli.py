@@ -369,3 +369,33 @@ print("heavy:", *[m for m in ("airflow", "pandas", "fsspec", "numpy", "rich", "c
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "1 reused" in done.stdout
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+# --- compute targets ---------------------------------------------------------------------------------------------
+
+
+def test_pools_shows_what_it_would_make(shop, project, capsys):
+    (project.folder / "workspace.yaml").write_text(
+        "name: shop\ncompute_targets: {box: {type: docker, max_nodes: 3}}\n"
+    )
+    assert main(["pools", "--dry-run"]) == 0
+    assert "ml-pipelines-shop-box  3" in capsys.readouterr().out
+
+
+def test_pools_says_where_there_are_none(shop, capsys):
+    assert main(["pools"]) == 0
+    assert capsys.readouterr().out == "no compute target of the workspace file has max_nodes\n"
+
+
+def test_reap_says_where_there_is_nothing(shop, capsys):
+    assert main(["reap"]) == 0
+    assert capsys.readouterr().out == "there is nothing that nobody needs\n"
+
+
+def test_a_target_with_options_that_there_are_not_is_named_with_its_line(shop, project, capsys):
+    (project.folder / "workspace.yaml").write_text("compute_targets:\n  box: {type: docker, imag: x}\n")
+    assert main(["reap"]) == 1
+    assert (
+        "workspace.yaml:2:8: compute_targets.box: compute target 'box' of type 'docker': unknown option 'imag'"
+        in (capsys.readouterr().err)
+    )

@@ -100,6 +100,10 @@ def check_environment(environment: EnvironmentSpec, what: str) -> None:
                 f"{what}: variable {name!r} looks like a secret, and secrets are never stored; write 'env:{name}', "
                 f"and the value is taken from the variable {name} of the process that starts the step"
             )
+    if environment.image is not None and environment.dockerfile is not None:
+        raise WorkspaceError(
+            f"{what}: image and dockerfile both say what it is made from: take one of them out"
+        )
     for entry in (*environment.pip, *environment.pip_options):
         for url in _URL.findall(_EXPANDED.sub("", entry)):
             try:

@@ -26,17 +26,27 @@ from airflow_ml_pipelines.execution.targets.results import read_result
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["TakenOver", "hand_over", "place_path", "read_place", "take_over", "write_place"]
+__all__ = ["HandedOver", "TakenOver", "hand_over", "place_path", "read_place", "take_over", "write_place"]
+
+
+class HandedOver(NamedTuple):
+    """A job that was handed over.
+
+    :param lacks: what of its environment is not there; "" for nothing.
+    """
+
+    running: Running
+    lacks: str = ""
 
 
 class TakenOver(NamedTuple):
     """A job that another process had handed over."""
 
     document: StepDocument
-    running: Running
+    job: HandedOver
 
 
-def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> Running:
+def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> HandedOver:
     """Make the environment and the job of an attempt, and start it.
 
     Where it will run is written down first, so that nothing runs of which nobody knows.
@@ -52,7 +62,7 @@ def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Lo
     place = target.place(work)
     if place is not None:
         write_place(context, attempt, place)
-    return target.start(work, log=log)
+    return HandedOver(target.start(work, log=log), prepared.lacks)
 
 
 def take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> TakenOver | None:
@@ -79,7 +89,7 @@ def take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> 
             found.remove()
         return None
     running = _running(context, job, place, found, log)
-    return None if running is None else TakenOver(document, running)
+    return None if running is None else TakenOver(document, HandedOver(running))
 
 
 def _running(context: StepContext, job: Job, place: Place, found: Running | None, log: Log) -> Running | None:

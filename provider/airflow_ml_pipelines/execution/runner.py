@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, RunStatus, StepDocument
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
+from airflow_ml_pipelines.execution.targets.pools import max_nodes
 
 __all__ = ["Listener", "RunOutcome", "run_pipeline"]
 
@@ -95,6 +97,7 @@ class _Runner:
         self.cancel = cancel
         self.folder = RunFolder(workspace.store, run.pipeline, run.run)
         self.places = threading.Semaphore(parallel or os.cpu_count() or 1)
+        self.nodes = _nodes(workspace, run)
         self.errors: dict[str, str] = {}
 
     def run_all(self) -> RunOutcome:
@@ -179,7 +182,7 @@ class _Runner:
         told = False
         poll = _POLL
         while True:
-            with self.places:
+            with self.nodes[context.step.id], self.places:
                 if (reason := self._canceled()) is not None:
                     raise StepCanceledError(f"step {step_id!r} was canceled: {reason}")
                 outcome = decide(context)
@@ -209,3 +212,16 @@ class _Runner:
 
     def _canceled(self) -> str | None:
         return "the run was canceled" if self.cancel.is_set() else None
+
+
+def _nodes(workspace: Workspace, run: RunDocument) -> dict[str, AbstractContextManager[Any]]:
+    """Return for each step what lets no more steps run at once on its compute target than it takes."""
+    limits: dict[str, AbstractContextManager[Any]] = {}
+    nodes = {}
+    for step in run.spec.steps:
+        target = workspace.compute_target(step.compute_target)
+        if target.name not in limits:
+            limit = max_nodes(target)
+            limits[target.name] = nullcontext() if limit is None else threading.Semaphore(limit)
+        nodes[step.id] = limits[target.name]
+    return nodes

@@ -66,9 +66,9 @@ def run_step(
     folder.clear_failure(step.id)
     try:
         with go.lease.kept() if go.lease else nullcontext():
-            running = taken.running if taken else hand_over(context, target, document.attempt, log)
-            result = _follow(context, document.attempt, running, on_line, canceled)
-            document = _finish(context, document, result, log)
+            job = taken.job if taken else hand_over(context, target, document.attempt, log)
+            result = _follow(context, document.attempt, job.running, on_line, canceled)
+            document = _finish(context, document, result, job.lacks, log)
     except BaseException as error:
         stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
         text = str(error) or type(error).__name__
@@ -152,7 +152,7 @@ class _Watch:
 
 
 def _finish(
-    context: StepContext, document: StepDocument, result: JobResult, log: Callable[[str], None]
+    context: StepContext, document: StepDocument, result: JobResult, lacks: str, log: Log
 ) -> StepDocument:
     workspace, run, step = context.workspace, context.run, context.step
     outputs = {
@@ -161,7 +161,7 @@ def _finish(
     }
     finished = time.time()
     reasons = document.reasons
-    problem = _why_not_recorded(context)
+    problem = _why_not_recorded(context, lacks)
     if problem is None:
         key = context.key
         assert key is not None
@@ -234,11 +234,18 @@ def _keep_input_manifests(context: StepContext) -> None:
             store.create(manifest_path(digest), item.read_stored())
 
 
-def _why_not_recorded(context: StepContext) -> str | None:
+def _why_not_recorded(context: StepContext, lacks: str) -> str | None:
     if not context.step.allow_reuse:
         return "allow_reuse is false"
+    if lacks:
+        return lacks
     if context.key is None:
         return "; ".join(context.unknown)
+    return _changed_input(context)
+
+
+def _changed_input(context: StepContext) -> str | None:
+    """Return which input is not any more what the key says, None where all are."""
     try:
         after = context.again().inputs
     except MlPipelinesError as error:

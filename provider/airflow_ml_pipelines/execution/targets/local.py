@@ -25,8 +25,12 @@ class LocalTarget:
         """Return: this machine is there."""
 
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
-        """Make a virtual environment, where packages are asked for."""
-        return Prepared(str(ensure_environment(environment, workspace.cache_directory, log=log)))
+        """Make a virtual environment, where packages are asked for. Images are for targets that run containers."""
+        image = "the image of its Dockerfile" if environment.dockerfile else environment.image
+        lacks = f"the environment names {image}, and this machine runs the script without" if image else ""
+        if lacks:
+            log(f"warning: {lacks}: take a compute target that runs containers")
+        return Prepared(str(ensure_environment(environment, workspace.cache_directory, log=log)), lacks=lacks)
 
     def place(self, work: Work) -> None:
         """Return None: the script ends with this process."""

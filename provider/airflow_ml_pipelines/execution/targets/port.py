@@ -65,10 +65,12 @@ class Prepared:
 
     :param interpreter: what runs the script there: a path, or a command on the ``PATH``.
     :param image: the image that has it, by its digest; "" where there is none.
+    :param lacks: what of the environment is not there, so that no other run may take the result; "" for nothing.
     """
 
     interpreter: str
     image: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
