@@ -112,5 +112,6 @@ class ProcessJob:
             os.kill(self.pid, signal.SIGKILL)
 
     def remove(self):
-        self._kill()
+        if not self.is_over():
+            self._kill()
         shutil.rmtree(self.folder, ignore_errors=True)
