@@ -281,6 +281,15 @@ def test_a_folder_that_is_gone_takes_no_dag_away(folder):
     assert dag_files(bundle.path) == ["one.pipeline.yaml.py"]
 
 
+def test_a_folder_that_is_not_there_is_an_error_that_airflow_goes_on_after(tmp_path):
+    from airflow_ml_pipelines._airflow import AirflowException
+
+    bundle = PipelinesBundle(name="pipelines", folder=tmp_path / "nowhere")
+    with pytest.raises(AirflowException, match=r"bundle 'pipelines': there is no folder .*nowhere"):
+        bundle.initialize()
+    assert not bundle.is_initialized
+
+
 def test_views_that_nothing_needs_are_removed(folder, tmp_path):
     folder.write("one.pipeline.yaml", GOOD)
     other = Folder(tmp_path / "other").bundle()

@@ -68,12 +68,20 @@ class PipelinesBundle(BaseDagBundle):  # type: ignore[misc]
         return self._view.path
 
     def initialize(self) -> None:
-        """Make the view, as far as it is not there."""
+        """Make the view, as far as it is not there.
+
+        :raises AirflowException: where it can't be made; any other error would end the DAG processor of Airflow 3.1.
+        """
         self.wrapped.initialize()
-        if self.version is not None:
-            self._view.make()
-        else:
-            self._view.fill()
+        try:
+            if self.version is not None:
+                self._view.make()
+            else:
+                self._view.fill()
+        except (DefinitionError, OSError) as error:
+            from airflow_ml_pipelines._airflow import AirflowException
+
+            raise AirflowException(f"bundle {self.name!r}: {error}") from error
         super().initialize()
 
     def refresh(self) -> None:
