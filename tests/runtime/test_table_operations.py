@@ -237,7 +237,13 @@ def test_conditions_mean_the_same_to_rows_and_to_files(path, name, operator, num
     [
         ({}, "expected an operation with `do`, found None"),
         ({"do": "tak"}, "Did you mean 'take'"),
-        ({"do": "take"}, "expected 'count', found None"),
+        ({"do": "take"}, "the field 'count' is missing: a number of rows"),
+        ({"do": "take", "count": True}, "count: expected a number of rows, found True"),
+        ({"do": "keep", "columns": [1]}, "columns: expected a list of names"),
+        (
+            {"do": "sample", "probability": 2, "seed": 1},
+            "probability: expected a number from 0 to 1, found 2",
+        ),
         ({"do": "take", "count": 1, "cout": 2}, "no field 'cout'"),
         ({"do": "filter", "where": ["gt", ["column", "x"]]}, "expected a condition such as"),
         ({"do": "filter", "where": ["sql", ["value", 1], ["value", 2]]}, "expected a condition such as"),
