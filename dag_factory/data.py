@@ -39,6 +39,7 @@ class DataPath:
         name: str | None = None,
     ) -> None:
         self.datastore_name = _datastore_name("DataPath(datastore=…)", datastore)
+        self.workspace = datastore.workspace if isinstance(datastore, Datastore) else None
         self.path_on_datastore = _path("DataPath(path_on_datastore=…)", path_on_datastore)
         self.name = name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, DefinitionError
-from dag_factory._check import checked, kind_of
+from dag_factory._check import checked, expect, kind_of
 from dag_factory.data import DataPath
 from dag_factory.datastore import Datastore
 
@@ -179,6 +179,43 @@ class TabularFactory:
             set_column_types=set_column_types,
             partition_format=partition_format,
         )
+
+    @staticmethod
+    @checked
+    def from_sql_query(
+        query: DataPath | tuple[Datastore, str],
+        validate: bool = True,  # noqa: ARG004
+        set_column_types: Mapping[str, str] | None = None,
+        query_timeout: float = 30,
+    ) -> TabularDataset:
+        """Return the table that a query of a database returns.
+
+        A run asks once, when it is planned. Order the rows: the same rows in another order end reuse.
+
+        :param query: ``(datastore, "SELECT …")``, or a DataPath of the same.
+        :param query_timeout: how many seconds the database may take.
+        """
+        from airflow_ml_pipelines.core.spec import Data, Location
+        from dag_factory.dataset import TabularDataset
+        from dag_factory.tables import tabular_format
+
+        where = "Dataset.Tabular.from_sql_query"
+        if isinstance(query, DataPath):
+            datastore, text, workspace = query.datastore_name, query.path_on_datastore, query.workspace
+        elif isinstance(query, tuple) and len(query) == 2 and isinstance(query[0], Datastore):
+            datastore, text, workspace = query[0].name, query[1], query[0].workspace
+        else:
+            raise TypeError(f"{where}(query=…): expected (datastore, 'SELECT …'), found {kind_of(query)}")
+        if not isinstance(text, str) or not text.strip():
+            raise DefinitionError(f"{where}(query=…): expected the text of a query, found {text!r}")
+        expect(f"{where}(query_timeout=…)", query_timeout, int, float, what="a number of seconds")
+        data = Data(
+            locations=(Location(datastore=datastore, path=""),),
+            tabular=tabular_format(where, format="parquet", set_column_types=set_column_types),
+            query=text.strip(),
+            query_timeout=query_timeout,
+        )
+        return TabularDataset(data, None if workspace is None else workspace.core)
 
     @staticmethod
     @checked

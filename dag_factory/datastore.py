@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError
 from dag_factory._check import checked, expect
-from dag_factory.datastore_azure import AzureDatastores
+from dag_factory.datastore_azure import AzureDatabases, AzureDatastores
 from dag_factory.transfer import download_objects, upload_files
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Datastore"]
 
 
-class Datastore(AzureDatastores):
+class Datastore(AzureDatastores, AzureDatabases):
     """A datastore of a workspace.
 
     :param workspace: the workspace.

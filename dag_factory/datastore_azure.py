@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dag_factory.datastore import Datastore
     from dag_factory.workspace import Workspace
 
-__all__ = ["AzureDatastores"]
+__all__ = ["AzureDatabases", "AzureDatastores"]
 
 _PREFIX = "env:"
 _CLOUD = "core.windows.net"
@@ -159,6 +159,130 @@ class AzureDatastores:
             "Datastore.register_azure_data_lake: Azure has ended Data Lake Storage Gen1 in February 2024: move the data, and "
             "use register_azure_data_lake_gen2"
         )
+
+
+class AzureDatabases:
+    """The class methods of :class:`~dag_factory.Datastore` that register databases on Azure, or anywhere else."""
+
+    @classmethod
+    @checked
+    def register_azure_postgre_sql(
+        cls,
+        workspace: Workspace,
+        datastore_name: str,
+        server_name: str,
+        database_name: str,
+        user_id: str | None = None,
+        user_password: str | None = None,
+        port_number: int | str | None = None,
+        endpoint: str | None = None,
+        overwrite: bool = False,
+        enforce_ssl: bool = True,
+        *,
+        connection: str | None = None,
+    ) -> Datastore:
+        """Register a PostgreSQL database.
+
+        :param server_name: of Azure, or a host's name or address.
+        :param endpoint: the end of the host's name, ``postgres.database.azure.com`` if left out.
+        :param overwrite: whether to replace a datastore of this name.
+        :param connection: the id of an Airflow connection that has user and password.
+        :raises WorkspaceError: where the password is in no environment variable, or there is another datastore of this
+            name.
+        """
+        where = "Datastore.register_azure_postgre_sql"
+        spec = _spec(
+            where,
+            datastore_name,
+            _database_url(
+                "postgresql",
+                server_name,
+                endpoint or "postgres.database.azure.com",
+                port_number,
+                database_name,
+            ),
+            options={"username": user_id, "sslmode": "require" if enforce_ssl else None},
+            secrets={"password": user_password},
+            connection=connection,
+        )
+        return _register(where, workspace, spec, overwrite=overwrite)
+
+    @classmethod
+    @checked
+    def register_azure_my_sql(
+        cls,
+        workspace: Workspace,
+        datastore_name: str,
+        server_name: str,
+        database_name: str,
+        user_id: str | None = None,
+        user_password: str | None = None,
+        port_number: int | str | None = None,
+        endpoint: str | None = None,
+        overwrite: bool = False,
+        *,
+        connection: str | None = None,
+    ) -> Datastore:
+        """Register a MySQL or MariaDB database; see :meth:`register_azure_postgre_sql`."""
+        where = "Datastore.register_azure_my_sql"
+        spec = _spec(
+            where,
+            datastore_name,
+            _database_url(
+                "mysql", server_name, endpoint or "mysql.database.azure.com", port_number, database_name
+            ),
+            options={"username": user_id},
+            secrets={"password": user_password},
+            connection=connection,
+        )
+        return _register(where, workspace, spec, overwrite=overwrite)
+
+    @classmethod
+    @checked
+    def register_azure_sql_database(
+        cls,
+        workspace: Workspace,
+        datastore_name: str,
+        server_name: str,
+        database_name: str,
+        tenant_id: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        resource_url: str | None = None,  # noqa: ARG003
+        authority_url: str | None = None,  # noqa: ARG003
+        endpoint: str | None = None,
+        overwrite: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+        subscription_id: str | None = None,  # noqa: ARG003
+        resource_group: str | None = None,  # noqa: ARG003
+        grant_workspace_access: bool = False,  # noqa: ARG003
+        *,
+        connection: str | None = None,
+    ) -> Datastore:
+        """Register an Azure SQL database, opened by user and password; see :meth:`register_azure_postgre_sql`.
+
+        :param tenant_id: not supported, as ``client_id`` and ``client_secret``: give a user of the database.
+        """
+        where = "Datastore.register_azure_sql_database"
+        if tenant_id or client_id or client_secret:
+            raise DefinitionError(
+                f"{where}: service principals are not supported: give username= and password="
+            )
+        spec = _spec(
+            where,
+            datastore_name,
+            _database_url("mssql", server_name, endpoint or "database.windows.net", None, database_name),
+            options={"username": username},
+            secrets={"password": password},
+            connection=connection,
+        )
+        return _register(where, workspace, spec, overwrite=overwrite)
+
+
+def _database_url(kind: str, server: str, endpoint: str, port: int | str | None, database: str) -> str:
+    host = server if "." in server or server == "localhost" else f"{server}.{endpoint}"
+    return f"{kind}://{host}{f':{port}' if port else ''}/{database}"
 
 
 def _blob_url(container: str, account: str, protocol: str | None, endpoint: str | None) -> str:

@@ -174,6 +174,8 @@ class DataDefinition(TabularOptions):
     :param paths: several of them; each may be ``{datastore: …, path: …}`` too.
     :param url: the same as a path that is a URL.
     :param dataset: the name of a registered dataset.
+    :param query: what the database that the datastore is returns, as a table.
+    :param query_timeout: how long the database may take, in seconds or as text such as ``5m``.
     :param version: of the registered dataset; None for the latest when the run begins.
     :param type: what the script gets: the path of a ``file``, of a ``folder``, of what is there (``auto``), or a table.
     :param fingerprint: what tells reuse that the data is the same.
@@ -190,6 +192,8 @@ class DataDefinition(TabularOptions):
     ] = ()
     url: str | None = None
     dataset: str | None = None
+    query: str | None = None
+    query_timeout: Duration = 30
     version: int | None = None
     type: Literal["auto", "file", "folder", "tabular"] = "auto"
     fingerprint: Literal["content", "etag", "path"] | None = None

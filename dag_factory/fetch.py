@@ -16,7 +16,7 @@ from dag_factory.transfer import download_objects
 if TYPE_CHECKING:
     import airflow_ml_pipelines.core.workspace as core
     from airflow_ml_pipelines.core.locations import Found
-    from airflow_ml_pipelines.core.spec import Data
+    from airflow_ml_pipelines.core.spec import Data, TabularFormat
     from airflow_ml_pipelines.core.store import Store
     from airflow_ml_pipelines.runtime.table_engine import Table
 
@@ -114,10 +114,14 @@ def open_table(workspace: core.Workspace | None, data: Data) -> Iterator[Table]:
     from airflow_ml_pipelines.runtime.places import DataFile as TableFile
     from airflow_ml_pipelines.runtime.table_engine import Table
 
-    table = data.tabular
-    options = {name: getattr(table, name) for name in table.__struct_fields__} if table is not None else {}
-    files = list_files(workspace, data)
     with tempfile.TemporaryDirectory(prefix="dataset-") as folder:
+        table = data.tabular
+        if data.query is not None:
+            data, table = _answer(workspace, data, Path(folder, "answer.parquet"))
+        options = (
+            {name: getattr(table, name) for name in table.__struct_fields__} if table is not None else {}
+        )
+        files = list_files(workspace, data)
         found, missing = [], []
         for number, file in enumerate(files):
             local = file.store.local_path(file.path)
@@ -128,3 +132,14 @@ def open_table(workspace: core.Workspace | None, data: Data) -> Iterator[Table]:
         download_objects(missing, "the dataset", overwrite=True, show_progress=False)
         with Table(found, options) as opened:
             yield opened
+
+
+def _answer(workspace: core.Workspace | None, data: Data, target: Path) -> tuple[Data, TabularFormat]:
+    """Ask a query; return the data that its answer is."""
+    from airflow_ml_pipelines.core.queries import ask, table_format
+    from airflow_ml_pipelines.core.spec import Data, Location
+
+    if workspace is None:
+        raise WorkspaceError("the query belongs to no workspace: give the Datastore instead of its name")
+    ask(workspace, data, target)
+    return Data(locations=(Location(path=target.as_uri()),)), table_format(data)

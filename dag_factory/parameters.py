@@ -52,6 +52,8 @@ _DATA_FORMS: tuple[dict[str, Any], ...] = (
             "locations": {"type": "array", "items": _LOCATION, "minItems": 1},
             "form": {"enum": ["auto", "file", "folder"]},
             "tabular": {"type": ["object", "null"]},
+            "query": {"type": ["string", "null"]},
+            "query_timeout": {"type": "number"},
         },
         "required": ["type", "locations"],
         "additionalProperties": False,

@@ -136,7 +136,7 @@ class Ports:
         return name
 
     def _input(self, name: str, entry: InputDefinition, path: Path) -> InputSpec | None:
-        inline = [field for field in ("path", "paths", "url", "dataset") if getattr(entry, field)]
+        inline = [field for field in ("path", "paths", "url", "query", "dataset") if getattr(entry, field)]
         given = [field for field in ("data", "from_") if getattr(entry, field) is not None] + inline[:1]
         if len(given) != 1:
             found = " and ".join(f"`{field.rstrip('_')}`" for field in given) or "none of them"

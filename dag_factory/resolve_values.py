@@ -50,16 +50,25 @@ def resolve_data(
     entry: DataDefinition, path: Path, definition: PipelineDefinition, problems: list[Problem]
 ) -> Data | RegisteredDataset | None:
     """Return what a data entry names; None where that can't be told."""
-    given = [name for name in ("path", "paths", "url", "dataset") if getattr(entry, name)]
+    given = [name for name in ("path", "paths", "url", "query", "dataset") if getattr(entry, name)]
     if len(given) != 1:
         found = f"found {' and '.join(f'`{name}`' for name in given)}" if given else "found none of them"
         problems.append(
-            Problem(path, f"expected one of `path`, `paths`, `url` and `dataset`, {found}", at_key=True)
+            Problem(
+                path, f"expected one of `path`, `paths`, `url`, `query` and `dataset`, {found}", at_key=True
+            )
         )
         return None
     _check_fields(entry, path, problems)
     if entry.dataset is not None:
         return RegisteredDataset(dataset=entry.dataset, version=entry.version)
+    if entry.query is not None:
+        return Data(
+            locations=(Location(datastore=entry.datastore or definition.default_datastore, path=""),),
+            tabular=msgspec.structs.replace(tabular_format(entry), format="parquet"),
+            query=entry.query.strip(),
+            query_timeout=entry.query_timeout,
+        )
     places: tuple[str | dict[str, str], ...] = entry.paths or (entry.path or entry.url or "",)
     _check_places(entry, path, places, problems)
     datastore = entry.datastore or definition.default_datastore
@@ -76,12 +85,17 @@ def _check_fields(entry: DataDefinition, path: Path, problems: list[Problem]) ->
     idle: dict[str, str] = {}
     if entry.dataset is not None:
         idle = dict.fromkeys(
-            ("datastore", "type", *options), "means nothing for a registered dataset: leave it out"
+            ("datastore", "type", "query_timeout", *options),
+            "means nothing for a registered dataset: leave it out",
         )
     else:
         idle["version"] = "means something for a registered dataset only"
-        if options and entry.type != "tabular":
+        if options and entry.type != "tabular" and entry.query is None:
             idle[options[0]] = "means something with `type: tabular` only"
+        if entry.query is None:
+            idle["query_timeout"] = "means something with `query` only"
+        elif entry.type not in ("auto", "tabular"):
+            idle["type"] = "means nothing beside `query`, which is a table: leave it out"
         if entry.url is not None:
             idle["datastore"] = "means nothing beside `url`: leave it out"
     problems.extend(

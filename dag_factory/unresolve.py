@@ -129,6 +129,11 @@ def _input(spec: InputSpec) -> dict[str, Any]:
 def _data(data: Data) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     places = data.locations
+    if data.query is not None:
+        fields = {"datastore": places[0].datastore, "query": data.query, "query_timeout": data.query_timeout}
+        table = {} if data.tabular is None else _tabular(data.tabular)
+        table.pop("format", None)
+        return {**fields, **table}
     if len(places) == 1 and places[0].datastore is None and "://" in places[0].path:
         fields["url"] = places[0].path
     elif len({place.datastore for place in places}) == 1:

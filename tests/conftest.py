@@ -45,3 +45,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator:
+    from servers.postgres import PostgresServer
+
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.stop()

@@ -12,6 +12,8 @@ type of the connection                   for URLs               fields
                                                                 principal); host where it is no public account
 ``google_cloud_platform``, ``gcs``       gs, gcs                extra ``key_path`` or ``keyfile_dict``; ``project``
 ``ssh``, ``sftp``                        sftp, ssh              host, port, login, password or extra ``key_file``
+``postgres``, ``mysql``, ``mssql``       postgresql, mysql,     host, port, login, password, schema (the database);
+                                         mssql                  extra: what the driver takes, such as ``sslmode``
 ``http``                                 http, https            login and password, or password alone (a bearer token)
 =======================================  =====================  =====================================================
 
@@ -231,6 +233,18 @@ def _read_http(connection: Connection, extra: Mapping[str, Any]) -> dict[str, An
     return {"client_kwargs": {"headers": headers} if headers else None}
 
 
+def _read_database(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
+    _need(connection.login, "the user (login)")
+    return {
+        **extra,
+        "host": connection.host,
+        "port": connection.port,
+        "username": connection.login,
+        "password": connection.password,
+        "database": connection.schema,
+    }
+
+
 def _need(value: str | None, words: str) -> None:
     if not value:
         raise _MissingError(words)
@@ -248,6 +262,9 @@ _KINDS: Final = (
     _Kind(("google_cloud_platform", "gcs", "gs"), ("gs", "gcs"), _read_google),
     _Kind(("sftp", "ssh"), ("sftp", "ssh"), _read_ssh),
     _Kind(("http",), ("http", "https"), _read_http),
+    _Kind(("postgres", "postgresql"), ("postgresql", "postgres"), _read_database),
+    _Kind(("mysql",), ("mysql", "mariadb"), _read_database),
+    _Kind(("mssql",), ("mssql",), _read_database),
 )
 
 

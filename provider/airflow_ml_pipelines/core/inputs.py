@@ -63,8 +63,19 @@ def outside_data(step: StepSpec, workspace: Workspace, values: Mapping[str, Any]
         resolved = read_data(values[source.parameter]) if isinstance(source, DataParameter) else source
         if isinstance(resolved, RegisteredDataset):
             resolved = workspace.dataset(resolved.dataset, resolved.version).data
+        if resolved.query is not None:
+            resolved = _asked(workspace, step, item, resolved)
         found[item.name] = resolved
     return found
+
+
+def _asked(workspace: Workspace, step: StepSpec, item: InputSpec, data: Data) -> Data:
+    from airflow_ml_pipelines.core.queries import keep_answer
+
+    try:
+        return keep_answer(workspace, data)
+    except (DataError, StoreError) as error:
+        raise DataError(f"input {item.name!r} of step {step.name!r}: {error}") from None
 
 
 def resolve_inputs(

@@ -104,7 +104,8 @@ def read_data(value: Any) -> Data | RegisteredDataset:
     if isinstance(value, Mapping):
         keys = set(value)
         texts = all(
-            isinstance(value[key], str) for key in keys - {"version", "locations", "form", "tabular", "type"}
+            isinstance(value[key], str)
+            for key in keys - {"version", "locations", "form", "tabular", "type", "query_timeout"}
         )
         if keys == {"DataStoreName", "RelativePath"} and texts:
             return Data(locations=(Location(datastore=value["DataStoreName"], path=value["RelativePath"]),))

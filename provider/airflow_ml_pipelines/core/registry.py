@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.store import Store
 
 __all__ = [
+    "DATABASES",
     "FOLDERS",
     "SCHEMA",
     "ComputeDocument",
@@ -37,6 +38,7 @@ __all__ = [
     "add_version",
     "find_latest",
     "find_versions",
+    "is_database",
     "read_defaults",
     "read_or_skip",
     "read_version",
@@ -44,12 +46,22 @@ __all__ = [
 
 SCHEMA = 1
 
+DATABASES: Final = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mssql": "mssql",
+    "sqlite": "sqlite",
+}
+"""The schemes of URLs that are databases, and which."""
+
 
 @dataclass(frozen=True)
 class DatastoreSpec:
     """A datastore, without any secret.
 
-    :param url: a local path, or a URL that fsspec knows.
+    :param url: a local path, a URL that fsspec knows, or one of a database.
     :param options: for fsspec.
     :param connection: the id of an Airflow connection that has the credentials.
     :param credentials: options for fsspec whose values are in environment variables: ``{"secret": "env:NAME"}``.
@@ -150,6 +162,11 @@ FOLDERS: Mapping[type, str] = {
     DatasetRecord: "datasets",
     PublishedDocument: "pipelines",
 }
+
+
+def is_database(url: str) -> bool:
+    """Return whether a URL is one of a database."""
+    return url.partition("://")[0].lower() in DATABASES
 
 
 def find_latest(store: Store, kind: type[_T]) -> list[_T]:

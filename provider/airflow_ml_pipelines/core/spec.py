@@ -123,11 +123,16 @@ class Data(_Spec, frozen=True, kw_only=True, tag="data"):
     :param form: what the script is given: the path of the one ``file``, of the ``folder``; ``auto``: of the file
         where there is one location and a file is there, else of the folder.
     :param tabular: set where the script gets a table (``Run.input_datasets[name].to_pandas_dataframe()``).
+    :param query: what is asked of the database that the one location names, with no path. A run asks once, when it is
+        planned, and reads the answer from a file under the root.
+    :param query_timeout: how many seconds the database may take.
     """
 
     locations: tuple[Location, ...]
     form: Form = "auto"
     tabular: TabularFormat | None = None
+    query: str | None = None
+    query_timeout: float = 30
 
 
 class RegisteredDataset(_Spec, frozen=True, kw_only=True, tag="dataset"):

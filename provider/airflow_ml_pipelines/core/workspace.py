@@ -39,6 +39,7 @@ from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
 from airflow_ml_pipelines.core.store import Store, open_store
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.databases import Database
     from airflow_ml_pipelines.core.statcache import StatCache
 
 __all__ = [
@@ -184,6 +185,21 @@ class Workspace:
         """
         spec = self.datastore_spec(name)
         return self._open(spec, f"datastore {spec.name!r}")
+
+    def database(self, name: str | None = None) -> Database:
+        """Return a datastore that is a database; nothing is connected yet.
+
+        :raises WorkspaceError: where there is none of that name, or it is no database.
+        """
+        spec = self.datastore_spec(name)
+        what = f"datastore {spec.name!r}"
+        if not registry.is_database(spec.url):
+            raise WorkspaceError(
+                f"{what} is no database ({spec.url}): expected a URL such as postgresql://host/database for a query"
+            )
+        from airflow_ml_pipelines.core.databases import open_database
+
+        return open_database(spec.url, _options(spec, what), what)
 
     def open(self, spec: DatastoreSpec) -> Store:
         """Open a datastore that need not be registered. :raises WorkspaceError: where it can't be opened."""
@@ -414,21 +430,19 @@ class Workspace:
 
     def _open(self, spec: DatastoreSpec, what: str) -> Store:
         key = spec_content(spec)
+        if registry.is_database(spec.url):
+            raise WorkspaceError(
+                f"{what} is a database and has no files: ask it with Dataset.Tabular.from_sql_query, or with `query:`"
+            )
         with self._lock:
             store = self._stores.get(key)
             if store is None:
-                options = _options(spec, what)
                 try:
-                    store = open_store(spec.url, **options)
+                    store = open_store(spec.url, **_options(spec, what))
                 except StoreError as error:
                     raise WorkspaceError(f"{what} can't be opened: {error}") from error
                 self._stores[key] = store
             return store
-
-
-def _options(spec: DatastoreSpec, what: str) -> dict[str, Any]:
-    options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
-    return options | {**spec.options, **resolve_credentials(spec.credentials, what)}
 
 
 def _checked(spec: DatastoreSpec) -> DatastoreSpec:
@@ -438,6 +452,12 @@ def _checked(spec: DatastoreSpec) -> DatastoreSpec:
     for option, reference in spec.credentials.items():
         variable_name(reference, f"{what}, credential {option!r}")
     return spec
+
+
+def _options(spec: DatastoreSpec, what: str) -> dict[str, Any]:
+    """Return what opens a datastore. It has secrets."""
+    options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
+    return {**options, **spec.options, **resolve_credentials(spec.credentials, what)}
 
 
 def _is_local(url: str) -> bool:
