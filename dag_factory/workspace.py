@@ -71,6 +71,7 @@ class Workspace:
         show_output: bool = True,
         *,
         folder: str | Path | None = None,
+        root: str | Mapping[str, Any] | None = None,
     ) -> Workspace:
         """Make a workspace: a ``workspace.yaml`` and, beside it, the folder in which everything is kept.
 
@@ -80,6 +81,8 @@ class Workspace:
         :param exist_ok: whether one of the same name may be there already, which is opened then.
         :param show_output: whether to say where it is.
         :param folder: where to make it; the current folder if left out.
+        :param root: where everything is kept instead: a URL or a path, or ``{"url": …, "connection": …}``; that which the
+            variable ``ML_PIPELINES_ROOT`` has, if left out.
         :raises WorkspaceError: where there is one already.
         """
         from airflow_ml_pipelines.workspace_file import create_workspace_file, load_workspace
@@ -100,7 +103,7 @@ class Workspace:
                     "make the new one in another folder"
                 )
             return found
-        create_workspace_file(place, name)
+        create_workspace_file(place, name, root=root)
         if show_output:
             print(f"workspace {name!r} is in {file}")  # noqa: T201
         return cls(load_workspace(file))

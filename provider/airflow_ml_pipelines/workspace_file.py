@@ -6,8 +6,10 @@ import json
 import os
 import re
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -20,6 +22,7 @@ __all__ = ["FILE_NAME", "create_workspace_file", "find_workspace_file", "load_wo
 FILE_NAME = "workspace.yaml"
 
 _VARIABLE = "ML_PIPELINES_WORKSPACE"
+_ROOT = "ML_PIPELINES_ROOT"
 
 _loaded: dict[Path, tuple[tuple[int, int, str | None], Workspace]] = {}
 _lock = threading.Lock()
@@ -127,9 +130,13 @@ root: {root}
 """
 
 
-def create_workspace_file(folder: Path | str, name: str, *, exist_ok: bool = False) -> Workspace:
+def create_workspace_file(
+    folder: Path | str, name: str, *, exist_ok: bool = False, root: str | Mapping[str, Any] | None = None
+) -> Workspace:
     """Make a workspace in a folder: ``workspace.yaml`` and, beside it, the folder in which everything is kept.
 
+    :param root: where everything is kept instead: a URL or a path, or what the file may say as ``root``; that which
+        ``ML_PIPELINES_ROOT`` has (as YAML), if left out.
     :param exist_ok: whether a workspace of this name may be there already, which is opened then.
     :raises WorkspaceError: where one is there already.
     """
@@ -137,13 +144,18 @@ def create_workspace_file(folder: Path | str, name: str, *, exist_ok: bool = Fal
         raise WorkspaceError(f"expected a name for the workspace, found {name!r}")
     place = Path(folder).expanduser().absolute()
     file = place / FILE_NAME
-    root = place / DEFAULT_ROOT
+    told = _root_of(root)
     try:
         if not file.exists():
-            root.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError), (root / ".gitignore").open("x", encoding="utf-8") as ignore:
-                ignore.write("*\n")
-        made = _write_new(file, _TEMPLATE.format(name=_scalar(name), root=DEFAULT_ROOT))
+            place.mkdir(parents=True, exist_ok=True)
+            if told is None:
+                beside = place / DEFAULT_ROOT
+                beside.mkdir(exist_ok=True)
+                with suppress(FileExistsError), (beside / ".gitignore").open("x", encoding="utf-8") as ignore:
+                    ignore.write("*\n")
+        # JSON is YAML, so that no text can be read as something else
+        written = DEFAULT_ROOT if told is None else json.dumps(told, ensure_ascii=False)
+        made = _write_new(file, _TEMPLATE.format(name=_scalar(name), root=written))
     except OSError as error:
         raise WorkspaceError(f"no workspace can be made in {place}: {error.strerror or error}") from None
     if made:
@@ -159,6 +171,37 @@ def create_workspace_file(folder: Path | str, name: str, *, exist_ok: bool = Fal
             "make the new one in another folder"
         )
     return workspace
+
+
+def _root_of(given: str | Mapping[str, Any] | None) -> Any:
+    """Return what the file says as ``root``, None for the folder beside it.
+
+    :raises WorkspaceError: where it is wrong, before there is a file.
+    """
+    if given is None and (text := os.environ.get(_ROOT)):
+        import yaml
+
+        try:
+            given = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise WorkspaceError(
+                f"{_ROOT}: expected a URL, a path, or YAML such as {{url: …, connection: …}}"
+            ) from None
+    if given is None:
+        return None
+    told = given if isinstance(given, str) else dict(given) if isinstance(given, Mapping) else None
+    if told is None:
+        raise WorkspaceError(
+            f"root: expected a URL, a path, or {{url: …, connection: …}}, found {type(given).__name__}"
+        )
+    from pydantic import ValidationError
+
+    try:
+        WorkspaceFile.model_validate({"root": told}).to_workspace(Path(FILE_NAME).absolute())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise WorkspaceError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return told
 
 
 def _write_new(file: Path, text: str) -> bool:

@@ -252,3 +252,32 @@ def test_of_several_that_make_it_at_once_one_does(tmp_path):
     assert sorted(str(results.get(timeout=60)) for _ in processes) == ["None", "None", "mine"]
     for process in processes:
         process.join()
+
+
+def test_a_new_workspace_may_have_its_root_elsewhere(tmp_path, monkeypatch):
+    elsewhere = create_workspace_file(tmp_path / "a", "a", root=str(tmp_path / "root"))
+    assert elsewhere.root.url == str(tmp_path / "root")
+    assert os.listdir(tmp_path / "a") == ["workspace.yaml"]
+    monkeypatch.setenv("ML_PIPELINES_ROOT", "{url: 's3://bucket/x', connection: mine}")
+    told = create_workspace_file(tmp_path / "b", "b").root
+    assert (told.url, told.connection) == ("s3://bucket/x", "mine")
+    monkeypatch.setenv("ML_PIPELINES_ROOT", "s3://bucket/y")
+    assert create_workspace_file(tmp_path / "c", "c").root.url == "s3://bucket/y"
+
+
+@pytest.mark.parametrize(
+    ("root", "error"),
+    [
+        ("{url: x, conection: y}", "root.conection"),
+        ("[1]", "expected a URL, a path, or"),
+        ("{", "ML_PIPELINES_ROOT: expected"),
+        ("s3://user:hunter2@bucket", "has a secret in it"),
+        ("{url: 's3://b', options: {secret: hunter2}}", "looks like a secret"),
+    ],
+)
+def test_a_root_that_is_wrong_makes_no_file(tmp_path, monkeypatch, root, error):
+    monkeypatch.setenv("ML_PIPELINES_ROOT", root)
+    with pytest.raises(WorkspaceError, match=error) as caught:
+        create_workspace_file(tmp_path / "a", "a")
+    assert "hunter2" not in str(caught.value)
+    assert not (tmp_path / "a").exists()
