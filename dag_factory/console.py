@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
-from dag_factory.narrate import narrate_line, narrate_plan, narrate_step, seconds_text
+from airflow_ml_pipelines.core.amounts import seconds_text
+from dag_factory.meters import Meters
+from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
 from dag_factory.printing import print_line
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, StepDocument
     from airflow_ml_pipelines.execution.runner import RunOutcome
 
-__all__ = ["Console", "Progress"]
-
-_WIDEST = 100
-_SLOW = 1.0
+__all__ = ["Console"]
 
 
 class Console:
     """Says what a run does while it does it; a :class:`~airflow_ml_pipelines.execution.runner.Listener`.
+
+    While it is entered it shows how far long work is.
 
     :param quiet: whether to leave out what scripts print.
     """
 
     def __init__(self, stream: TextIO, names: Mapping[str, str], *, quiet: bool = False) -> None:
         self._stream = stream
+        self._meters = Meters(stream if stream.isatty() else sys.stderr)
         self._names = names
         self._quiet = quiet
         self._lock = threading.Lock()
         self._begin = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._meters.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._meters.__exit__(*error)
 
     def on_plan(self, plan: PlanDocument) -> None:
         """Say what the run is going to do."""
@@ -46,8 +56,6 @@ class Console:
         """Say what a step's script wrote, or what is said about it."""
         if self._quiet and stream != "log":
             return
-        if not step and time.monotonic() - self._begin < _SLOW:  # progress counts where something takes long
-            return
         self._say(narrate_line(step, stream, line, self._names))
 
     def end(self, run: RunDocument, outcome: RunOutcome) -> None:
@@ -58,28 +66,7 @@ class Console:
     def _say(self, *lines: str, status: str = "") -> None:
         status = status if status in ("failed", "Failed") else ""
         with self._lock, suppress(BrokenPipeError):  # a run does not end because nobody reads about it
+            self._meters.hide()
             for line in lines:
                 print_line(line, status, self._stream)
-            self._stream.flush()
-
-
-class Progress:
-    """Says what takes long, on a terminal, in one line that goes away again."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._begin = time.monotonic()
-        self._shown = False
-
-    def __call__(self, text: str) -> None:
-        """Say what is being done."""
-        if self._stream.isatty() and time.monotonic() - self._begin > _SLOW:
-            self._stream.write(f"\r\033[K{text[:_WIDEST]}")
-            self._stream.flush()
-            self._shown = True
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            self._stream.write("\r\033[K")
             self._stream.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from airflow_ml_pipelines.core.amounts import seconds_text, size_text
+
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.diff_files import FileChange
     from airflow_ml_pipelines.core.differences import Difference, FilesChange
@@ -16,8 +18,6 @@ __all__ = [
     "narrate_output",
     "narrate_plan",
     "narrate_step",
-    "seconds_text",
-    "size_text",
 ]
 
 
@@ -106,25 +106,3 @@ def _sizes(item: FileChange) -> str:
         return "now executable" if item.executable else "no longer executable"
     sizes = [size_text(size) for size in (item.old_size, item.new_size) if size is not None]
     return " → ".join(dict.fromkeys(sizes))
-
-
-def seconds_text(seconds: float) -> str:
-    """Return a duration as people read it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def size_text(size: float) -> str:
-    """Return a number of bytes as people read it."""
-    if size < 1000:
-        return f"{int(size)} B"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"

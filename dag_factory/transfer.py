@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.progress import advance, measured
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.store import Store
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["download_objects", "upload_files"]
 
 _AT_ONCE = 16
-_QUIET = 0.5
 
 
 def upload_files(
@@ -30,9 +31,17 @@ def upload_files(
     if not overwrite:
         there = {path for _, path in pairs if store.info(path) is not None}
     todo = [(source, path) for source, path in pairs if path not in there]
-    _each(
-        lambda pair: store.upload(*pair), todo, _is_local(store), f"uploading to {label}", show=show_progress
-    )
+
+    def upload(pair: tuple[Path, str]) -> int:
+        store.upload(*pair)
+        return pair[0].stat().st_size
+
+    with (
+        _shown(show_progress),
+        measured(f"uploading to {label}", lambda: sum(p.stat().st_size for p, _ in todo)),
+    ):
+        for size in _each(upload, todo, local=_is_local(store)):
+            advance(size)
     if show_progress:
         _say(f"uploaded {_files(todo)} to {label}" + _skipped(there, "are there already"))
     return len(todo)
@@ -55,7 +64,9 @@ def download_objects(
             aside.unlink(missing_ok=True)
 
     local = all(_is_local(store) for store, _, _ in todo)
-    _each(fetch, todo, local, f"downloading from {label}", show=show_progress)
+    with _shown(show_progress), measured(f"downloading from {label}", len(todo), "files"):
+        for _ in _each(fetch, todo, local=local):
+            advance(1, "files")
     if show_progress:
         _say(
             f"downloaded {_files(todo)} from {label}"
@@ -64,26 +75,19 @@ def download_objects(
     return len(todo)
 
 
-def _each(
-    work: Callable[[Any], object], items: Sequence[Any], local: bool, label: str, *, show: bool
-) -> None:
-    """Do the work on each item: one after the other for local copies, which threads only slow down."""
-    show = show and sys.stderr.isatty()
-    begin = time.monotonic()
-
-    def count(results: Iterable[object]) -> None:
-        for done, _ in enumerate(results, 1):
-            if show and time.monotonic() - begin > _QUIET:
-                sys.stderr.write(f"\r{label}: {done} of {len(items)} ")
-                sys.stderr.flush()
-
+def _each(work: Callable[[Any], Any], items: Sequence[Any], *, local: bool) -> Iterator[Any]:
+    """Yield what the work on each item gives: one after the other for local copies, which threads only slow down."""
     if local or len(items) < 2:
-        count(map(work, items))
+        yield from map(work, items)
     else:
         with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-            count(pool.map(work, items))
-    if show and time.monotonic() - begin > _QUIET:
-        sys.stderr.write("\r\033[K")
+            yield from pool.map(work, items)
+
+
+def _shown(show: bool) -> AbstractContextManager[object]:
+    from dag_factory.meters import Meters
+
+    return Meters(sys.stderr) if show else nullcontext()
 
 
 def _is_local(store: Store) -> bool:

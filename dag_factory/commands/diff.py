@@ -69,7 +69,7 @@ def _print(found: RunsDiff) -> None:
 
 
 def _side(side: StepSide | None) -> str:
-    from dag_factory.narrate import seconds_text
+    from airflow_ml_pipelines.core.amounts import seconds_text
 
     if side is None:
         return "not there"

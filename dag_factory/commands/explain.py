@@ -62,16 +62,13 @@ def _is_file(text: str) -> bool:
 def _explain_file(options: argparse.Namespace) -> tuple[str, None, tuple[ExplainedStep, ...]]:
     from airflow_ml_pipelines.core.explain_steps import explain_plan
     from airflow_ml_pipelines.core.runs import open_run
-    from dag_factory.console import Progress
+    from dag_factory.meters import Meters
 
     spec, experiment, workspace = open_pipeline(options)
     against = open_run(workspace.store, options.against) if options.against else None
     run = new_run_of(options, spec, experiment)
-    progress = Progress(sys.stderr)
-    try:
-        steps = explain_plan(workspace, run, options.step, against=against, on_progress=progress)
-    finally:
-        progress.end()
+    with Meters(sys.stderr):
+        steps = explain_plan(workspace, run, options.step, against=against)
     return spec.name, None, steps
 
 

@@ -34,16 +34,13 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.core.plan import make_plan
-    from dag_factory.console import Progress
+    from dag_factory.meters import Meters
     from dag_factory.printing import print_json
 
     spec, experiment, workspace = open_pipeline(options)
     run = new_run_of(options, spec, experiment)
-    progress = Progress(sys.stderr)
-    try:
-        plan = make_plan(workspace, run, dry=True, on_progress=progress)
-    finally:
-        progress.end()
+    with Meters(sys.stderr):
+        plan = make_plan(workspace, run, dry=True)
     if options.json:
         print_json(plan)
     else:

@@ -58,8 +58,8 @@ def run_here(
     from airflow_ml_pipelines.execution.runner import run_pipeline
     from dag_factory.console import Console
 
-    console = Console(sys.stdout, {step.id: step.name for step in run.spec.steps}, quiet=quiet)
-    with _Interrupt() as interrupt:
+    names = {step.id: step.name for step in run.spec.steps}
+    with _Interrupt() as interrupt, Console(sys.stdout, names, quiet=quiet) as console:
         outcome = run_pipeline(workspace, run, listener=console, cancel=interrupt.event, parallel=parallel)
         console.end(run, outcome)
         if interrupt.event.is_set():

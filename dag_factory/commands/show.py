@@ -37,7 +37,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _show_run(folder: RunFolder, *, as_json: bool) -> None:
-    from dag_factory.narrate import narrate_output, seconds_text
+    from airflow_ml_pipelines.core.amounts import seconds_text
+    from dag_factory.narrate import narrate_output
     from dag_factory.printing import moment_text, paint, print_json, print_line, print_table
 
     run = folder.read_run()

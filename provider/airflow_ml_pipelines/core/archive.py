@@ -20,6 +20,7 @@ from typing import BinaryIO
 from airflow_ml_pipelines.core.digest import Digester
 from airflow_ml_pipelines.core.errors import SnapshotError
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.progress import advance
 
 __all__ = ["check_name", "unpack_archive", "write_archive"]
 
@@ -81,6 +82,7 @@ def write_archive(
                     digester.update(data)
                     out.write(data)
                     room -= len(data)
+                    advance(len(data))
             info = archive.getinfo(entry.path)  # what follows is written with the directory, at the end
             info.create_system = _UNIX
             info.external_attr = (stat.S_IFREG | (0o755 if entry.executable else 0o644)) << 16

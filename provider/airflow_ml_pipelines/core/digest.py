@@ -12,6 +12,8 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from airflow_ml_pipelines.core.progress import advance
+
 __all__ = ["CHUNK", "Digester", "digest_bytes", "digest_file", "read_digest"]
 
 CHUNK = 8 << 20
@@ -85,6 +87,7 @@ def read_digest(path: str | os.PathLike[str], size: int | None = None) -> tuple[
         if size > CHUNK:
             return _digest_large(descriptor, size)
         data = os.read(descriptor, size + 1)
+        advance(len(data))
         if len(data) == size:
             return hashlib.sha256(data).digest(), size
         return _digest_rest(descriptor, data)
@@ -98,6 +101,7 @@ def _digest_rest(descriptor: int, data: bytes) -> tuple[bytes, int]:
     while data:
         whole.update(data)
         data = os.read(descriptor, _PIECE)
+        advance(len(data))
     return bytes.fromhex(whole.hexdigest()), whole.size
 
 
@@ -113,10 +117,12 @@ def _digest_large(descriptor: int, size: int) -> tuple[bytes, int]:
                 digest, length = waiting.popleft().result()
                 whole.update(digest)
                 read += length
+                advance(length)
         for future in waiting:
             digest, length = future.result()
             whole.update(digest)
             read += length
+            advance(length)
     return whole.digest(), read
 
 

@@ -45,7 +45,6 @@ def explain_plan(
     step: str | None = None,
     *,
     against: RunFolder | None = None,
-    on_progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[ExplainedStep, ...]:
     """Return what a run would do with each step, or with one, and why. Nothing is written.
 
@@ -55,7 +54,7 @@ def explain_plan(
     """
     spec = run.spec
     wanted = None if step is None else find_step({item.id: item.name for item in spec.steps}, step)
-    planner = Planner(workspace, run, dry=True, on_progress=on_progress)
+    planner = Planner(workspace, run, dry=True)
     found: dict[str, ExplainedStep] = {}
     for item in _with_upstream(spec, wanted):
         plan = planner.plan(item)

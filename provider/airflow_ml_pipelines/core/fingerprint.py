@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.locations import Found, GlobRules, find, split_url
 from airflow_ml_pipelines.core.manifest import Entry, Manifest, encode_files
 from airflow_ml_pipelines.core.meta import is_strong
+from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store, join, open_store
@@ -144,17 +145,21 @@ def _scan(found: Found, cache: StatCache) -> Tree:
 
 def _read(found: Found) -> Manifest:
     """Read files whose store has no version that tells whether they changed."""
-    entries = []
+    with measured(f"reading {found.where}", sum(info.size for info in found.objects)):
+        return Manifest.of(_read_objects(found), single=found.kind == "file")
+
+
+def _read_objects(found: Found) -> Iterator[Entry]:
     for info in found.objects:
         digester = Digester()
         try:
             with found.store.open(info.path) as file:
                 while data := file.read(_PIECE):
                     digester.update(data)
+                    advance(len(data))
         except (StoreError, OSError) as error:
             raise DataError(f"{info.path!r} in {found.store.url} can't be read: {error}") from error
-        entries.append(Entry(found.relative(info.path), digester.size, digester.hexdigest()))
-    return Manifest.of(entries, single=found.kind == "file")
+        yield Entry(found.relative(info.path), digester.size, digester.hexdigest())
 
 
 def _join(parts: Iterable[tuple[str, Fingerprint]], digest: str) -> bytes:

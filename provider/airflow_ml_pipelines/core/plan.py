@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -30,20 +29,13 @@ from airflow_ml_pipelines.core.workspace import Workspace
 __all__ = ["Planner", "make_plan"]
 
 
-def make_plan(
-    workspace: Workspace,
-    run: RunDocument,
-    *,
-    dry: bool = False,
-    on_progress: Callable[[str], None] = lambda _: None,
-) -> PlanDocument:
+def make_plan(workspace: Workspace, run: RunDocument, *, dry: bool = False) -> PlanDocument:
     """Plan a run and write the plan into its folder.
 
     :param dry: write nothing.
-    :param on_progress: told what takes long.
     :raises MlPipelinesError: where the run can't begin: a source directory, script, environment or input is missing.
     """
-    planner = Planner(workspace, run, dry=dry, on_progress=on_progress)
+    planner = Planner(workspace, run, dry=dry)
     document = PlanDocument(steps=tuple(planner.plan(step) for step in run.spec.steps), made=time.time())
     if not dry:
         folder = RunFolder(workspace.store, run.pipeline, run.run)
@@ -55,18 +47,11 @@ def make_plan(
 class Planner:
     """Plans the steps of a run, each after those before it."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        run: RunDocument,
-        *,
-        dry: bool = False,
-        on_progress: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, workspace: Workspace, run: RunDocument, *, dry: bool = False) -> None:
         self.workspace = workspace
         self.run = run
         self.dry = dry
-        self.sources = Sources(workspace, run.spec.base_directory, on_progress=on_progress)
+        self.sources = Sources(workspace, run.spec.base_directory)
         self._folder = RunFolder(workspace.store, run.pipeline, run.run)
         self._planned: dict[str, StepDocument] = {}
 

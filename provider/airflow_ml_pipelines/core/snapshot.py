@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.errors import DataError, DocumentError, NotFoundError, SnapshotError
 from airflow_ml_pipelines.core.ignore import IgnoreRules
 from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.progress import measured
 from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
@@ -63,8 +64,10 @@ class Snapshot:
             return archive
         with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
             file = Path(folder, "snapshot.zip")
-            manifest = self._pack(file)
-            store.upload(file, archive)
+            with measured(f"packing {self.directory}", self._tree.size):
+                manifest = self._pack(file)
+            with measured(f"storing the snapshot of {self.directory}", file.stat().st_size):
+                store.upload(file, archive)
         store.put(listing, canonical_json(manifest.to_dict()))
         return archive
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from airflow_ml_pipelines.core.credentials import check_environment
 from airflow_ml_pipelines.core.errors import DefinitionError, SnapshotError
+from airflow_ml_pipelines.core.progress import measured
 from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot, digest_paths, take_snapshot
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -18,19 +18,11 @@ class Sources:
     """The source directories of a pipeline's steps, each looked at once.
 
     :param base_directory: what relative source directories are relative to.
-    :param on_progress: told what takes long.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        base_directory: str,
-        *,
-        on_progress: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, workspace: Workspace, base_directory: str) -> None:
         self._workspace = workspace
         self._base = base_directory
-        self._on_progress = on_progress
         self._snapshots: dict[tuple[Path, tuple[str, ...]], Snapshot] = {}
         self._archives: dict[str, str] = {}
 
@@ -44,9 +36,9 @@ class Sources:
         source = self._directory(step)
         known = self._snapshots.get((source, step.ignore))
         if known is None:
-            self._on_progress(f"looking at {source}")
             try:
-                known = take_snapshot(source, ignore=step.ignore, cache=self._workspace.stat_cache)
+                with measured(f"looking at {source}"):
+                    known = take_snapshot(source, ignore=step.ignore, cache=self._workspace.stat_cache)
             except SnapshotError as error:
                 raise SnapshotError(f"step {step.name!r}: {error}") from None
             self._snapshots[source, step.ignore] = known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import compress, repeat
@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.digest import read_digest
 from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.manifest import Entry, Manifest, digest_files, encode_files
+from airflow_ml_pipelines.core.progress import measured
 from airflow_ml_pipelines.core.statcache import RACY_NS, NoStatCache, StatCache, Table
 from airflow_ml_pipelines.core.walk import EVERYTHING, STAT, Listing, Rules, list_file, list_tree
 
@@ -119,7 +120,9 @@ class _Scan:
                     return Tree(
                         table.digest, table.files, table.size, partial(self._recall, table), self.single
                     )
-                return self._read(listing, fold, {} if table is None else table.rows(), started - RACY_NS)
+                known = {} if table is None else table.rows()
+                with measured(f"reading {self.root}", partial(_new_bytes, listing, known)):
+                    return self._read(listing, fold, known, started - RACY_NS)
             except FileNotFoundError:
                 continue  # something was removed since its folder was read
             except OSError as error:
@@ -193,3 +196,12 @@ class _Scan:
         if tree.digest != table.digest:
             raise DataError(f"{self.root} has changed since it was looked at: try again")
         return tree._read()  # noqa: SLF001 - of its own kind
+
+
+def _new_bytes(listing: Listing, known: Mapping[str, bytes]) -> int:
+    """Return how many bytes are to be read, with those of files that do not count."""
+    return sum(
+        size
+        for path, stat, (size, *_) in listing.files()
+        if (row := known.get(path)) is None or not row.startswith(stat)
+    )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,9 +102,7 @@ class _Runner:
         self.errors: dict[str, str] = {}
 
     def run_all(self) -> RunOutcome:
-        plan = make_plan(
-            self.workspace, self.run, on_progress=lambda text: self.listener.on_line("", "log", text)
-        )
+        plan = make_plan(self.workspace, self.run)
         self.listener.on_plan(plan)
         done = {item.step for item in plan.steps if item.decision == "reuse"}
         left = [step for step in self.run.spec.steps if step.id not in done]
@@ -123,7 +122,7 @@ class _Runner:
                     if not self._is_over():
                         for step in [step for step in left if done.issuperset(step.upstream)]:
                             left.remove(step)
-                            running[pool.submit(self._step, step.id)] = step.id
+                            running[pool.submit(copy_context().run, self._step, step.id)] = step.id
                     if not running:
                         break
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -8,6 +8,7 @@ from typing import Any
 from airflow_ml_pipelines._airflow import BaseOperator, DownstreamTasksSkipped
 from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten, write_place
 from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.progress import ProgressLog, told_to
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder
 from airflow_ml_pipelines.core.spec import PipelineSpec
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -81,7 +82,8 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
                 run.run,
                 {step: t[-1] for step, t in self.step_tasks.items() if t},
             )
-            plan = make_plan(workspace, run, on_progress=self.log.info)
+            with told_to(ProgressLog(self.log.info)):
+                plan = make_plan(workspace, run)
         self._log_plan(run, plan)
         self.reused_from_url = _latest_origin(workspace, plan)
         described = {

@@ -21,6 +21,7 @@ from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.globs import glob_matcher
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
 from airflow_ml_pipelines.core.tree import scan_file, scan_tree
@@ -198,11 +199,17 @@ def _upload(output: PreparedOutput, stop: Stop) -> None:
     pairs = [
         (Path(source, *path.split("/")) if path else Path(source), join(output.path, path)) for path in paths
     ]
-    _each(lambda pair: _bring(output, *pair), pairs, _THREADS if remote else 1, stop)
+    what = f"uploading output {output.name!r} to {output.store.url}"
+    with measured(what, lambda: sum(os.path.getsize(source) for source, _ in pairs)):
+        _each(lambda pair: _bring(output, *pair), pairs, _THREADS if remote else 1, stop)
 
 
-def _bring(output: PreparedOutput, source: Path, path: str) -> None:
-    """Bring a file to its destination: by moving it, where it is the launcher's and on the same file system."""
+def _bring(output: PreparedOutput, source: Path, path: str) -> int:
+    """Bring a file to its destination, and return its size.
+
+    It is moved where it is the launcher's and on the same file system.
+    """
+    size = os.path.getsize(source)
     target = output.store.local_path(path)
     if target is not None and output.item.source is None:
         found = os.lstat(source)
@@ -213,8 +220,9 @@ def _bring(output: PreparedOutput, source: Path, path: str) -> None:
             with suppress(OSError):
                 os.makedirs(target.parent, exist_ok=True)
                 os.replace(source, target)
-                return
+                return size
     output.store.upload(source, path)
+    return size
 
 
 def _source_paths(output: PreparedOutput) -> Iterable[str]:
@@ -257,17 +265,18 @@ def _remote_manifest(output: PreparedOutput, stop: Stop) -> Manifest:
 
 
 def _each(
-    action: Callable[[tuple[Path, str]], None], pairs: list[tuple[Path, str]], threads: int, stop: Stop
+    action: Callable[[tuple[Path, str]], int], pairs: list[tuple[Path, str]], threads: int, stop: Stop
 ) -> None:
     if threads == 1 or len(pairs) < 2:
         for pair in pairs:
             stop.check()
-            action(pair)
+            advance(action(pair))
         return
     with ThreadPoolExecutor(min(threads, len(pairs)), thread_name_prefix="upload") as pool:
         try:
-            for _ in pool.map(action, pairs):
+            for size in pool.map(action, pairs):
                 stop.check()
+                advance(size)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

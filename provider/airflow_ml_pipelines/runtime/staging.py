@@ -27,6 +27,7 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.locations import Found, find
+from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.store import Store, check_path
 from airflow_ml_pipelines.runtime.job import Job, JobInput
 from airflow_ml_pipelines.runtime.stop import Stop
@@ -290,10 +291,14 @@ def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:
         except StoreError as error:
             raise DataError(f"can't copy {path!r} from {store.url}: {error}") from error
 
-    with ThreadPoolExecutor(min(_THREADS, len(files)), thread_name_prefix="download") as pool:
+    with (
+        measured(f"copying inputs from {files[0][0].url}", len(files), "files"),
+        ThreadPoolExecutor(min(_THREADS, len(files)), thread_name_prefix="download") as pool,
+    ):
         try:
             for _ in pool.map(fetch, files):
                 stop.check()
+                advance(1, "files")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
