@@ -304,6 +304,7 @@ class EnvironmentDefinition(_Model):
     :param pip_options: options for pip, such as ``--index-url``.
     :param variables: environment variables; ``env:NAME`` takes the value from the process that starts the step.
     :param image: a container image, for compute targets that run containers.
+    :param dockerfile: the text of a Dockerfile that makes that image.
     """
 
     short_forms: ClassVar = (_ANY_TEXT,)
