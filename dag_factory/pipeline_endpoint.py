@@ -139,6 +139,16 @@ class PipelineEndpoint:
         return self._document().status
 
     @property
+    def endpoint(self) -> str:
+        """The address that starts a run of the default version, with a POST; of another with ``/<version>`` after it.
+
+        :raises WorkspaceError: where neither the workspace file nor the environment names an Airflow server.
+        """
+        from dag_factory.remote_run import server_of
+
+        return server_of(self.workspace).address("endpoints", self.id)
+
+    @property
     def default_version(self) -> str:
         """The version that runs where none is named."""
         return self._document().default
@@ -253,7 +263,9 @@ class PipelineEndpoint:
         *,
         tags: Mapping[str, str] | None = None,
     ) -> PipelineRun:
-        """Run a version of it in this process; return its run at once.
+        """Run a version of it; return its run at once.
+
+        See :meth:`dag_factory.PublishedPipeline.submit`.
 
         :param pipeline_version: the default version if left out.
         :raises WorkspaceError: where the endpoint or the version's pipeline is disabled, or there is no such version.

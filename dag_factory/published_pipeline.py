@@ -88,6 +88,16 @@ class PublishedPipeline:
         return self._document.spec.continue_on_step_failure
 
     @property
+    def endpoint(self) -> str:
+        """The address that starts a run of it, with a POST.
+
+        :raises WorkspaceError: where neither the workspace file nor the environment names an Airflow server.
+        """
+        from dag_factory.remote_run import server_of
+
+        return server_of(self.workspace).address("pipelines", self.id)
+
+    @property
     def graph_id(self) -> str:
         """The digest of the definition."""
         return self._document.spec.digest
@@ -121,15 +131,29 @@ class PublishedPipeline:
         tags: Mapping[str, str] | None = None,
         regenerate_outputs: bool = False,
     ) -> PipelineRun:
-        """Run it in this process; return its run at once.
+        """Run it; return its run at once.
 
-        See :meth:`dag_factory.Experiment.submit`.
+        It runs on the Airflow server that the workspace file names, in this process where that names none. See
+        :meth:`dag_factory.Experiment.submit`.
 
         :raises WorkspaceError: where it is disabled or deleted.
+        :raises ServerError: where the server can't be reached, or refuses.
         """
         from dag_factory.experiment import Experiment, submit_spec
 
         self.require_active()
+        if workspace.core.server is not None:
+            from dag_factory.remote_run import server_of, submit_remotely
+
+            return submit_remotely(
+                Experiment(workspace, experiment_name),
+                server_of(workspace).address("pipelines", self.id),
+                tags=tags,
+                parameters=pipeline_parameters,
+                continue_on_step_failure=continue_on_step_failure,
+                regenerate_outputs=regenerate_outputs,
+                parent_run_id=parent_run_id,
+            )
         return submit_spec(
             Experiment(workspace, experiment_name),
             self._document.spec,

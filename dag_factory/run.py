@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dag_factory.experiment import Experiment
     from dag_factory.local_run import LocalRun
     from dag_factory.published_pipeline import PublishedPipeline
+    from dag_factory.remote_run import RemoteRun
     from dag_factory.workspace import Workspace
 
 __all__ = ["PipelineRun", "PortDataReference", "StepRun", "StepRunOutput"]
@@ -39,18 +40,29 @@ class PipelineRun:
     :param experiment: the experiment that it belongs to.
     :param run_id: its id.
     :param pipeline: the pipeline's name, where several have a run of this id.
+    :param remote: where it runs on an Airflow server; it may not have begun yet.
     :raises WorkspaceError: where there is no such run.
     """
 
     @checked
-    def __init__(self, experiment: Experiment, run_id: str, *, pipeline: str | None = None) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        run_id: str,
+        *,
+        pipeline: str | None = None,
+        remote: RemoteRun | None = None,
+    ) -> None:
         from dag_factory.local_run import find_run
 
         self.experiment = experiment
         core = experiment.workspace.core
         expect("PipelineRun(run_id=…)", run_id, str, what="the id of a run")
         local = None if pipeline is None else find_run(core, pipeline, run_id)
-        if local is None:
+        self._remote = remote
+        if remote is not None:
+            self.folder = RunFolder(core.store, remote.pipeline, run_id)
+        elif local is None:
             self.folder = open_run(core.store, run_id, pipeline)
             local = find_run(core, self.folder.pipeline, self.folder.run)
         else:
@@ -121,7 +133,7 @@ class PipelineRun:
             if local.error is not None:
                 return "Failed"
             return local.outcome.status if local.outcome is not None else "Running"
-        return self.folder.status()
+        return self._remote.status() if self._remote is not None else self.folder.status()
 
     @classmethod
     @checked
@@ -203,18 +215,20 @@ class PipelineRun:
         local.thread.join(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
 
     def _follow_folder(self, deadline: float, say: Callable[[str], None]) -> None:
-        names = {step.id: step.name for step in self.document.spec.steps}
         told: dict[str, str] = {}
         while True:
-            over = self.folder.status() in OVER
+            over = self.get_status() in OVER
             for step, document in self.folder.steps().items():
                 if told.get(step) != document.status:
                     told[step] = document.status
-                    for line in narrate_step(document, names):
+                    for line in narrate_step(document, self._step_names()):
                         say(line)
             if over or time.monotonic() >= deadline:
                 return
             time.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+
+    def _step_names(self) -> dict[str, str]:
+        return {step.id: step.name for step in self.document.spec.steps}
 
     def _raise(self) -> None:
         local = self._local
@@ -222,6 +236,8 @@ class PipelineRun:
             raise local.error
         outcome = local.outcome if local is not None else None
         errors = list(outcome.errors.values()) if outcome is not None else []
+        if self._remote is not None and not self.folder.steps():
+            raise StepFailedError(f"run {self.id} failed before its first step: see {self._remote.url}")
         errors = errors or [
             step.error for step in self.get_steps() if step.get_status() == "Failed" and step.error
         ]
@@ -237,6 +253,8 @@ class PipelineRun:
         """
         if self._local is not None:
             self._local.cancel.set()
+        elif self._remote is not None:
+            self._remote.cancel()
         elif self.get_status() not in OVER:
             raise MlPipelinesError(
                 f"run {self.id} is not a run of this process: cancel it where it runs "

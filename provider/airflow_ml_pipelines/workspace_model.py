@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
 from airflow_ml_pipelines.core.errors import ComputeTargetException, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.server import TOKEN, AirflowServer, find_server
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.workspace import (
     BLOB_STORE,
@@ -143,6 +144,24 @@ class EnvironmentModel(_Model):
         return spec
 
 
+class ServerModel(_Model):
+    """The Airflow server of a workspace; text is short for its address.
+
+    :param url: its address, such as ``https://airflow.example.com``.
+    :param token: ``env:NAME``: the environment variable that has a token of Airflow's REST API.
+    """
+
+    short_forms: ClassVar = (_SOME_TEXT,)
+
+    url: Annotated[str, Field(min_length=1)]
+    token: str = f"env:{TOKEN}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
 class WorkspaceFile(_Model):
     """A workspace file.
 
@@ -154,6 +173,7 @@ class WorkspaceFile(_Model):
     :param compute_targets: where steps run, by name.
     :param default_compute_target: of steps that name none.
     :param environments: by the names under which steps refer to them.
+    :param airflow: the Airflow server that runs what is published; ``$AIRFLOW_API_URL`` if left out.
     :param amlcompute: which kind of compute target one is that code creates as ``AmlCompute``.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
     :param cache_directory: for environments and what is known of files; ``$ML_PIPELINES_CACHE`` or a folder under the
@@ -169,6 +189,7 @@ class WorkspaceFile(_Model):
     default_compute_target: str = LOCAL_TARGET
     amlcompute: str = LOCAL_TARGET
     environments: dict[str, EnvironmentModel] = {}
+    airflow: ServerModel | None = None
     lease_seconds: Annotated[float, Field(ge=1)] = 60
     cache_directory: str | None = None
 
@@ -186,6 +207,7 @@ class WorkspaceFile(_Model):
             default_compute_target=self.default_compute_target,
             aml_compute_kind=self.amlcompute,
             environments=[model.to_spec(name) for name, model in self.environments.items()],
+            server=AirflowServer(self.airflow.url, self.airflow.token) if self.airflow else None,
             lease_seconds=self.lease_seconds,
             cache_directory=Path(_below(folder, cache)) if cache else None,
         )
@@ -230,6 +252,11 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
             yield from _caught(
                 (*path, "credentials", option), variable_name, reference, f"credential {option!r}"
             )
+    if model.airflow is not None:
+        yield from _caught(("airflow", "url"), find_server, AirflowServer(model.airflow.url))
+        yield from _caught(
+            ("airflow", "token"), variable_name, model.airflow.token, "the Airflow server's token"
+        )
     for name, target in model.compute_targets.items():
         path = ("compute_targets", name)
         yield from _caught(path, check_options, target.model_extra or {}, f"compute target {name!r}")

@@ -11,14 +11,17 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from airflow_ml_pipelines.core.server import ServerError
 from airflow_ml_pipelines.testing import LocalAirflow
 from dag_factory import (
     Pipeline,
     PipelineEndpoint,
     PipelineParameter,
     PipelineRun,
+    PublishedPipeline,
     PythonScriptStep,
     Workspace,
+    WorkspaceError,
 )
 
 pytestmark = pytest.mark.system
@@ -143,6 +146,36 @@ def test_a_published_pipeline_is_a_dag_and_runs_without_its_source_folder(served
     assert [item["id"] for item in page["items"]] == [answer["Id"]]
     _, dag = served.call("GET", f"/api/v2/dags/{published.id}")
     assert {tag["name"] for tag in dag["tags"]} == {"published", "talk", "1.0"}
+
+
+def test_python_starts_follows_and_ends_runs_on_the_server(served, monkeypatch):
+    talk, sleep = served.publish("remote"), served.publish("endless", "import time; time.sleep(600)\n")
+    (served.folder / "ws/workspace.yaml").write_text(f"name: test\nairflow: {served.airflow.url}\n")
+    ws = Workspace.from_config(served.folder / "ws")
+    with pytest.raises(WorkspaceError, match="AIRFLOW_API_TOKEN"):
+        talk.submit(ws, "remotes")
+    monkeypatch.setenv("AIRFLOW_API_TOKEN", served.token("admin"))
+    run = PublishedPipeline.get(ws, talk.id).submit(ws, "remotes", {"pipeline_arg": 5})
+    assert run.wait_for_completion(show_output=False) == "Finished"
+    (step,) = run.get_steps()
+    assert step.get_stdout_log().strip() == "says 5"
+    with pytest.raises(
+        ServerError, match=r"422 there is no parameter 'pipline_arg'. Did you mean 'pipeline_arg'"
+    ):
+        PublishedPipeline.get(ws, talk.id).submit(ws, "remotes", {"pipline_arg": 5})
+
+    run = PipelineEndpoint.publish(ws, "endless", None, sleep).submit("remotes")
+    while not any(
+        step.get_status() == "Running"
+        for step in PipelineRun.get_pipeline_runs(ws, sleep.id)[:1]
+        for step in step.get_steps()
+    ):
+        time.sleep(0.2)
+    run.cancel()
+    assert run.wait_for_completion(show_output=False, raise_on_error=False) == "Failed"
+    monkeypatch.setenv("AIRFLOW_API_TOKEN", served.token("viewer"))
+    with pytest.raises(ServerError, match="403"):
+        PublishedPipeline.get(ws, talk.id).submit(ws, "remotes")
 
 
 def test_an_endpoint_runs_its_default_version_or_the_one_that_is_named(served):

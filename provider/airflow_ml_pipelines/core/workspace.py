@@ -35,6 +35,7 @@ from airflow_ml_pipelines.core.errors import (
 )
 from airflow_ml_pipelines.core.named import FRESH, Named, spec_content
 from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
+from airflow_ml_pipelines.core.server import AirflowServer
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
 from airflow_ml_pipelines.core.store import Store, open_store
 
@@ -78,6 +79,7 @@ class Workspace:
     :param file: the workspace file, None where there is none.
     :param datastores: those that the file names; two more are always there, under the root.
     :param aml_compute_kind: which kind of compute target one created as ``AmlCompute`` is.
+    :param server: the Airflow server that runs what is published.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
     """
 
@@ -93,6 +95,7 @@ class Workspace:
         default_compute_target: str = LOCAL_TARGET,
         aml_compute_kind: str = LOCAL_TARGET,
         environments: Iterable[EnvironmentSpec] = (),
+        server: AirflowServer | None = None,
         lease_seconds: float = 60,
         cache_directory: Path | None = None,
     ) -> None:
@@ -100,6 +103,7 @@ class Workspace:
         self.file = file
         self.default_compute_target = default_compute_target
         self.aml_compute_kind = aml_compute_kind
+        self.server = server
         self.lease_seconds = lease_seconds
         self.cache_directory = cache_directory or default_cache_directory()
         self._root = _checked(root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root)))
