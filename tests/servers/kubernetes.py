@@ -84,10 +84,10 @@ class KubernetesServer:
     def create(self, key: tuple[str, str, str], document: dict) -> dict:
         _check(key[0], document)
         if key[0] == "pods" and self.quota:
-            raise _Refusal(403, f'pods "{key[2]}" is forbidden: exceeded quota: {self.quota}')
+            raise _RefusalError(403, f'pods "{key[2]}" is forbidden: exceeded quota: {self.quota}')
         with self.lock:
             if key in self.objects:
-                raise _Refusal(409, f'{key[0]} "{key[2]}" already exists')
+                raise _RefusalError(409, f'{key[0]} "{key[2]}" already exists')
             self.objects[key] = document
         document["metadata"].setdefault("namespace", key[1])
         if key[0] == "pods":
@@ -102,7 +102,7 @@ class KubernetesServer:
     def read(self, key: tuple[str, str, str]) -> dict:
         document = self.objects.get(key)
         if document is None:
-            raise _Refusal(404, f'{key[0]} "{key[2]}" not found')
+            raise _RefusalError(404, f'{key[0]} "{key[2]}" not found')
         if key[0] == "pods":
             self._look(document)
         return document
@@ -114,8 +114,7 @@ class KubernetesServer:
                 if grace:
                     self.docker.stop(self._container(document), timeout=grace)
                     self._look(document)
-            with contextlib.suppress(docker.errors.NotFound):
-                self.docker.remove_container(self._container(document), force=True, v=True)
+            self._remove(document)
         self.objects.pop(key, None)
         return document
 
@@ -124,13 +123,20 @@ class KubernetesServer:
         [document] = [
             item for (kind, _, known), item in self.objects.items() if kind == "pods" and known == name
         ]
-        self.docker.remove_container(self._container(document), force=True)
         document["status"] = {"phase": "Failed", "reason": "Evicted", "message": message}
+        self._remove(document)
 
     # --- containers ----------------------------------------------------------------------------------------------
 
     def _container(self, pod: dict) -> str:
         return f"k8s-{pod['metadata']['name']}"
+
+    def _remove(self, pod: dict) -> None:
+        try:
+            self.docker.remove_container(self._container(pod), force=True, v=True)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):  # gone, or going
+                raise
 
     def _start(self, pod: dict) -> None:
         [given] = pod["spec"]["containers"]
@@ -208,11 +214,11 @@ class KubernetesServer:
     def log(self, key: tuple[str, str, str]) -> Iterator[bytes]:
         pod = self.read(key)
         if pod["status"]["phase"] == "Pending":
-            raise _Refusal(400, "container is waiting to start")
+            raise _RefusalError(400, "container is waiting to start")
         return self.docker.logs(self._container(pod), stream=True, follow=True)
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -223,7 +229,7 @@ def _check(kind: str, document: dict) -> None:
     try:
         ApiClient().deserialize(SimpleNamespace(data=json.dumps(document)), _MODELS[kind])
     except (ValueError, ApiException) as error:
-        raise _Refusal(422, f"{kind}: {error}") from None
+        raise _RefusalError(422, f"{kind}: {error}") from None
     except TypeError:  # the client of this version wants the text itself
         ApiClient().deserialize(json.dumps(document), _MODELS[kind], "application/json")
 
@@ -253,9 +259,9 @@ class _Handler(BaseHTTPRequestHandler):
         found = _PATH.fullmatch(parts.path)
         try:
             if found is None or found["kind"] not in _MODELS:
-                raise _Refusal(404, f"there is no {parts.path}")
+                raise _RefusalError(404, f"there is no {parts.path}")
             act(found)
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             self._send(
                 {"kind": "Status", "status": "Failure", "message": str(refusal), "code": refusal.status},
                 refusal.status,
@@ -302,11 +308,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
         self.end_headers()
-        for piece in pieces:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(b"0\r\n\r\n")
-        self.close_connection = True
+        try:
+            for piece in pieces:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        finally:
+            pieces.close()
 
 
 def wait_until(condition, timeout: float = 60) -> None:

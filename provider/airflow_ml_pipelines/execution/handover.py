@@ -58,7 +58,7 @@ def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Lo
     job = make_job(context, attempt, prepared.interpreter)
     folder = context.folder.attempt_folder(context.step.id, attempt)
     workspace.store.put(f"{folder}/job.json", pretty_json(_public(job)))
-    work = Work(workspace, job, prepared)
+    work = Work(workspace, job, context.plan.environment, prepared)
     place = target.place(work)
     if place is not None:
         write_place(context, attempt, place)

@@ -38,7 +38,10 @@ from airflow_ml_pipelines.runtime.stores import Stores
 from airflow_ml_pipelines.runtime.variables import script_variables
 from airflow_ml_pipelines.runtime.work import work_folder
 
-__all__ = ["JobResult", "launch", "main"]
+__all__ = ["STDERR_MARK", "JobResult", "launch", "main"]
+
+STDERR_MARK = "\x1f"
+"""What lines of the standard error begin with in a log that has both; terminals do not show it."""
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap")
 _HANDED_OVER = "/.ml-pipelines"  # where a compute target puts what it hands over into a container
@@ -271,11 +274,15 @@ def _signal_name(number: int) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the job that a file has; what the script writes goes to this process's own streams.
 
-    A second file may have the options of each store by its URL. SIGTERM and SIGINT cancel the job.
+    A second file may have the options of each store by its URL. SIGTERM and SIGINT cancel the job. With ``--merged``
+    all goes to the standard output, and lines of the standard error begin with :data:`STDERR_MARK`.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    merged = given[:1] == ["--merged"]
+    if merged:
+        del given[0]
     if len(given) not in (1, 2):
-        usage = "usage: python -m airflow_ml_pipelines.runtime.launcher job.json [stores.json]"
+        usage = "usage: python -m airflow_ml_pipelines.runtime.launcher [--merged] job.json [stores.json]"
         print(usage, file=sys.stderr)  # noqa: T201
         return 2
     reasons: list[str] = []
@@ -284,7 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
         reasons.append(f"the launcher got {signal.Signals(number).name}")
 
     def on_line(stream: str, line: str) -> None:
-        print(line, file=sys.stderr if stream == "stderr" else sys.stdout, flush=True)
+        _say(stream, line, merged=merged)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, cancel)
@@ -297,15 +304,19 @@ def main(arguments: list[str] | None = None) -> int:
             on_line=on_line,
             canceled=lambda: reasons[0] if reasons else None,
         )
-    except (MlPipelinesError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except (MlPipelinesError, OSError, ValueError) as error:
+        on_line("stderr", f"error: {error}")
         return 1
     if result.error:
-        print(f"{result.status}: {result.error}", file=sys.stderr)  # noqa: T201
+        on_line("stderr", f"{result.status}: {result.error}")
     return 0 if result.status == "finished" else 1
+
+
+def _say(stream: str, line: str, *, merged: bool) -> None:
+    if stream == "stderr" and not merged:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+    else:
+        print(STDERR_MARK + line if stream == "stderr" else line, flush=True)  # noqa: T201
 
 
 def _read_secret(path: str) -> Any:

@@ -64,30 +64,42 @@ class Images:
         self._pythons = ImagePython(engine, cache)
 
     def ensure(
-        self, spec: EnvironmentSpec, base: str, *, own: bool, packages: Sequence[str], log: Log
+        self,
+        spec: EnvironmentSpec,
+        base: str,
+        *,
+        own: bool,
+        packages: Sequence[str],
+        by_name: bool = False,
+        log: Log,
     ) -> Prepared:
         """Return the image that has an environment, and its interpreter.
 
         :param base: the image that it is made from.
         :param own: whether the environment itself names that image, whose Python is the one that is wanted then.
         :param packages: what the launcher needs besides; an image that is run as it is must have them already.
+        :param by_name: whether whoever runs the image finds it by its name, not by its digest on this engine.
         :raises EnvironmentBuildError: where it can't be made.
         :raises ComputeTargetException: where the engine can't be used, or the image can't be had.
         """
-        image = self._base(spec, base, log)
+        image, name = self._base(spec, base, log)
         command = spec.interpreter if spec.user_managed else "python"
         python = self._pythons.find(image, base, command, wanted=spec.python, own=own)
-        if spec.user_managed and (own or spec.interpreter != "python"):
-            return Prepared(python, image)
-        wanted = Requirements() if spec.user_managed else collect_requirements(spec, with_conda=False)
-        wanted = wanted._replace(pip=(*wanted.pip, *packages))
-        if not wanted.pip:
-            return Prepared(python, image)
-        return Prepared(f"{_ENVIRONMENT}/bin/python", self._built(spec, wanted, image, python, own, log))
+        if not spec.user_managed or not (own or spec.interpreter != "python"):
+            wanted = Requirements() if spec.user_managed else collect_requirements(spec, with_conda=False)
+            wanted = wanted._replace(pip=(*wanted.pip, *packages))
+            if wanted.pip:
+                image, name = self._built(spec, wanted, image, python, own, log)
+                python = f"{_ENVIRONMENT}/bin/python"
+        return Prepared(python, name if by_name else image)
 
     # --- the base ------------------------------------------------------------------------------------------------
 
-    def _base(self, spec: EnvironmentSpec, name: str, log: Log) -> str:
+    @property
+    def _prefix(self) -> str:
+        return f"{self._registry.rstrip('/')}/" if self._registry else ""
+
+    def _base(self, spec: EnvironmentSpec, name: str, log: Log) -> tuple[str, str]:
         if spec.dockerfile is not None:
             return self._from_dockerfile(spec.dockerfile, log)
         found = self._engine.inspect_image(name)
@@ -97,19 +109,21 @@ class Images:
             found = self._engine.inspect_image(name)
             if found is None:
                 raise ComputeTargetException(f"{self._engine.where}: image {name!r} is gone again")
-        return str(found["Id"])
+        return str(found["Id"]), name
 
-    def _from_dockerfile(self, text: str, log: Log) -> str:
+    def _from_dockerfile(self, text: str, log: Log) -> tuple[str, str]:
         digest = digest_document("ml-pipelines/dockerfile/1", {"text": text})[:32]
-        tag = f"ml-pipelines-dockerfile:{digest}"
+        tag = f"{self._prefix}ml-pipelines-dockerfile:{digest}"
         with self._alone(digest, lambda: log("waiting for the image of the Dockerfile, which is being made")):
             found = self._engine.inspect_image(tag)
             if found is None:
                 log("making the image of the Dockerfile …")
                 self._build_dockerfile(text, tag)
+                if self._registry:
+                    self._engine.push(tag)
                 found = self._engine.inspect_image(tag)
         assert found is not None
-        return str(found["Id"])
+        return str(found["Id"]), tag
 
     def _build_dockerfile(self, text: str, tag: str) -> None:
         last: deque[str] = deque(maxlen=SHOWN_LINES)
@@ -127,7 +141,7 @@ class Images:
 
     def _built(
         self, spec: EnvironmentSpec, wanted: Requirements, base: str, python: str, own: bool, log: Log
-    ) -> str:
+    ) -> tuple[str, str]:
         digest = digest_document(
             "ml-pipelines/image/1",
             {
@@ -138,8 +152,7 @@ class Images:
                 "sees_base": own,
             },
         )[:32]
-        prefix = f"{self._registry.rstrip('/')}/" if self._registry else ""
-        name = f"{prefix}{_REPOSITORY}:{digest}"
+        name = f"{self._prefix}{_REPOSITORY}:{digest}"
         what = f"environment {spec.name!r}" if spec.name else "the step's environment"
         found = self._engine.inspect_image(name)
         if found is None:
@@ -152,7 +165,7 @@ class Images:
                         raise EnvironmentBuildError(f"the image of {what} can't be made: {error}") from None
                     found = self._engine.inspect_image(name)
         assert found is not None
-        return str(found["Id"])
+        return str(found["Id"]), name
 
     def _from_registry(self, name: str, log: Log) -> dict[str, Any] | None:
         if not self._registry:

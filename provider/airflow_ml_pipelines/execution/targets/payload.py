@@ -19,7 +19,7 @@ from typing import Any
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.runtime.job import Job
 
-__all__ = ["COMMAND", "FOLDER", "LIBRARY", "make_payload", "store_credentials"]
+__all__ = ["COMMAND", "FOLDER", "LIBRARY", "library_files", "make_payload", "store_credentials"]
 
 FOLDER = "/.ml-pipelines"
 """Where it lies in a container."""
@@ -46,7 +46,7 @@ def make_payload(
     with tarfile.open(fileobj=out, mode="w") as tar:
         # the folder is the user's own too, so that the launcher can take the secrets away
         _add_folder(tar, FOLDER.lstrip("/"), user, group)
-        for name, data in _library():
+        for name, data in library_files():
             _add(tar, f"{LIBRARY.lstrip('/')}/{name}", data, 0o644)
         for name, document in (("job.json", job.to_dict()), ("stores.json", credentials)):
             data = json.dumps(document).encode()
@@ -65,7 +65,8 @@ def store_credentials(workspace: Workspace, job: Job) -> dict[str, dict[str, Any
 
 
 @cache
-def _library() -> tuple[tuple[str, bytes], ...]:
+def library_files() -> tuple[tuple[str, bytes], ...]:
+    """Return the files of the launcher, by their paths below what is to be on the ``PYTHONPATH``."""
     return tuple((path.relative_to(_PACKAGE.parent).as_posix(), path.read_bytes()) for path in _sources())
 
 

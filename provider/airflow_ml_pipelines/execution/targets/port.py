@@ -78,11 +78,12 @@ class Work:
     """A job that is to be run.
 
     :param job: complete; the values of its variables may be secret.
-    :param prepared: what :meth:`ComputeTarget.prepare` returned.
+    :param prepared: what :meth:`ComputeTarget.prepare` returned for the environment.
     """
 
     workspace: Workspace
     job: Job
+    environment: EnvironmentSpec
     prepared: Prepared
 
 

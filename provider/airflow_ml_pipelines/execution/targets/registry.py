@@ -22,6 +22,7 @@ GROUP = "airflow_ml_pipelines.compute_targets"
 
 _BUILT_IN = {
     "docker": "airflow_ml_pipelines.execution.targets.docker:DockerTarget",
+    "kubernetes": "airflow_ml_pipelines.execution.targets.kubernetes:KubernetesTarget",
     "local": "airflow_ml_pipelines.execution.targets.local:LocalTarget",
 }
 

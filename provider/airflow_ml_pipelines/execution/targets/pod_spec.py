@@ -1,0 +1,187 @@
+"""Describes the pod of a job and the Secret that it reads."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_ml_pipelines.core.errors import ComputeTargetException
+from airflow_ml_pipelines.execution.targets.options import Resources, memory_bytes
+from airflow_ml_pipelines.execution.targets.payload import FOLDER, library_files
+from airflow_ml_pipelines.execution.targets.port import Work
+from airflow_ml_pipelines.runtime.job import Job
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesOptions
+
+__all__ = ["CONTAINER", "make_pod", "make_secret"]
+
+CONTAINER = "base"
+"""The container that runs the script, called as Airflow's own operator calls it."""
+
+_MOST = 900_000
+_WORK = "/.ml-pipelines-work"
+_LOW = "lowpriority"
+# what the interpreter is told: unpack the launcher where it may write, check the version, and become the launcher
+_START = f"""\
+import os, runpy, sys, zipfile
+if sys.version_info < (3, 11) or not ("%d.%d." % sys.version_info[:2]).startswith(os.environ["ML_PIPELINES_PYTHON"]):
+    sys.exit("error: the image has Python %d.%d, and %s is wanted: take an image of that version, or say python: in the "
+        "environment" % (*sys.version_info[:2], os.environ["ML_PIPELINES_PYTHON"].strip(".") or "3.11 or later"))
+zipfile.ZipFile("{FOLDER}/lib.zip").extractall("{_WORK}/lib")
+sys.path.insert(0, "{_WORK}/lib")
+sys.argv = ["launcher", "--merged", "{FOLDER}/job.json", "{FOLDER}/stores.json"]
+runpy.run_module("airflow_ml_pipelines.runtime.launcher", run_name="__main__")
+"""
+
+
+def make_secret(
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    job: Job,
+    credentials: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the Secret with the launcher, the job and the credentials of the stores.
+
+    :raises ComputeTargetException: where the job is larger than a Secret may be.
+    """
+    files = {
+        "lib.zip": _library(),
+        "job.json": json.dumps(job.to_dict()).encode(),
+        "stores.json": json.dumps(credentials).encode(),
+    }
+    size = sum(map(len, files.values()))
+    if size > _MOST:
+        raise ComputeTargetException(
+            f"step {job.run.step_name!r}: its job has {size} bytes, and a Kubernetes Secret takes {_MOST}: hand long arguments "
+            "over in a file"
+        )
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": dict(labels), "annotations": dict(annotations)},
+        "data": {key: base64.b64encode(data).decode() for key, data in files.items()},
+    }
+
+
+def make_pod(
+    name: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    work: Work,
+    options: KubernetesOptions,
+    resources: Resources,
+    where: str,
+) -> dict[str, Any]:
+    """Return the pod of a job: the template's, with what the target's options and the job add.
+
+    :raises ComputeTargetException: where the template can't be read.
+    """
+    pod = _template(options.pod_template_file, where)
+    metadata = pod.setdefault("metadata", {})
+    metadata["name"] = name
+    metadata["labels"] = {**metadata.get("labels", {}), **labels}
+    metadata["annotations"] = {**metadata.get("annotations", {}), **annotations, **_scaling(options)}
+    spec = pod.setdefault("spec", {})
+    spec["restartPolicy"] = "Never"
+    spec["nodeSelector"] = {**spec.get("nodeSelector", {}), **options.node_selector}
+    spec["tolerations"] = [*spec.get("tolerations", ()), *options.tolerations]
+    if options.service_account is not None:
+        spec["serviceAccountName"] = options.service_account
+    if options.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": item} for item in options.image_pull_secrets]
+    spec["volumes"] = [
+        *spec.get("volumes", ()),
+        *options.volumes,
+        {"name": "ml-pipelines", "secret": {"secretName": name, "defaultMode": 0o444}},
+        {"name": "ml-pipelines-work", "emptyDir": {}},
+    ]
+    containers = spec.setdefault("containers", [{}])
+    containers[0] = _container(containers[0], work, options, resources, where)
+    return pod
+
+
+def _container(
+    given: Mapping[str, Any], work: Work, options: KubernetesOptions, resources: Resources, where: str
+) -> dict[str, Any]:
+    container = {**given, "name": CONTAINER, "image": work.prepared.image}
+    if options.image_pull_policy is not None:
+        container["imagePullPolicy"] = options.image_pull_policy
+    container["command"] = [work.prepared.interpreter, "-c", _START]
+    container["args"] = []
+    container["env"] = [
+        *given.get("env", ()),
+        {"name": "ML_PIPELINES_PYTHON", "value": _python(work)},
+    ]
+    container["volumeMounts"] = [
+        *given.get("volumeMounts", ()),
+        *options.volume_mounts,
+        {"name": "ml-pipelines", "mountPath": FOLDER, "readOnly": True},
+        {"name": "ml-pipelines-work", "mountPath": _WORK},
+    ]
+    wanted: dict[str, str] = {}
+    if resources.cpus is not None:
+        wanted["cpu"] = f"{resources.cpus:g}"
+    if resources.memory is not None:
+        wanted["memory"] = str(memory_bytes(resources.memory, where))
+    if resources.gpus:
+        wanted["nvidia.com/gpu"] = str(resources.gpus)
+    if wanted:
+        container["resources"] = {"requests": dict(wanted), "limits": dict(wanted)}
+    return container
+
+
+def _python(work: Work) -> str:
+    """Return what the version of the image's Python is to begin with: that of the reuse key, where it says one."""
+    spec = work.environment
+    if spec.python is not None:
+        return ".".join(spec.python.split(".")[:2]) + "."
+    own = spec.image is not None or spec.dockerfile is not None or spec.interpreter != "python"
+    return "" if own else f"{sys.version_info.major}.{sys.version_info.minor}."
+
+
+def _scaling(options: KubernetesOptions) -> dict[str, str]:
+    """Return what the target says of its nodes, as annotations for what scales them."""
+    found = {
+        "ml-pipelines/vm-size": options.vm_size,
+        "ml-pipelines/vm-priority": options.vm_priority,
+        "ml-pipelines/min-nodes": str(options.min_nodes) if options.min_nodes else None,
+        "ml-pipelines/max-nodes": None if options.max_nodes is None else str(options.max_nodes),
+        "ml-pipelines/idle-seconds-before-scaledown": None
+        if options.idle_seconds_before_scaledown is None
+        else str(options.idle_seconds_before_scaledown),
+        # a script is not begun again elsewhere to empty a node, unless its machines may be taken away at any time
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true" if options.vm_priority == _LOW else "false",
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _template(path: str | None, where: str) -> dict[str, Any]:
+    if path is None:
+        return {"apiVersion": "v1", "kind": "Pod"}
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ComputeTargetException(f"{where}: pod_template_file {path} can't be read: {error}") from None
+    if not isinstance(found, dict) or found.get("kind", "Pod") != "Pod":
+        raise ComputeTargetException(f"{where}: pod_template_file {path} is no pod: expected kind: Pod")
+    return found
+
+
+@cache
+def _library() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in library_files():
+            archive.writestr(name, data)
+    return out.getvalue()
