@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["download_objects", "upload_files"]
 
 _AT_ONCE = 16
+_FEW = 8
 
 
 def upload_files(
@@ -29,7 +31,7 @@ def upload_files(
     """
     there: set[str] = set()
     if not overwrite:
-        there = {path for _, path in pairs if store.info(path) is not None}
+        there = _there(store, [path for _, path in pairs])
     todo = [(source, path) for source, path in pairs if path not in there]
 
     def upload(pair: tuple[Path, str]) -> int:
@@ -45,6 +47,14 @@ def upload_files(
     if show_progress:
         _say(f"uploaded {_files(todo)} to {label}" + _skipped(there, "are there already"))
     return len(todo)
+
+
+def _there(store: Store, paths: Sequence[str]) -> set[str]:
+    """Return which of some paths have an object: by one listing, where that asks less often than one look at each."""
+    if _is_local(store) or len(paths) < _FEW:
+        return {path for path in paths if store.info(path) is not None}
+    top = os.path.commonpath([path.rpartition("/")[0] for path in paths])
+    return {info.path for info in store.walk(top)} & set(paths)
 
 
 def download_objects(

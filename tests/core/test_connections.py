@@ -26,7 +26,15 @@ def test_a_connection_that_is_not_there_says_how_to_give_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["hunter2", "{hunter2", "[1]", '{"extra": "hunter2"}', "aws://u:hunter2@h:port"]
+    "text",
+    [
+        "hunter2",
+        "{hunter2",
+        "[1]",
+        '{"extra": "hunter2"}',
+        "aws://u:hunter2@h:port",
+        '{"conn_type": "aws", "extra": "[\\"hunter2\\"]"}',
+    ],
 )
 def test_a_connection_that_can_not_be_read_is_not_repeated(connection, text):
     with pytest.raises(WorkspaceError, match="AIRFLOW_CONN_C can't be read") as caught:

@@ -285,11 +285,26 @@ class TestListing:
         store.put("folder/object", b"x")
         assert store.folders(folder) == []
 
-    def test_a_thousand_objects_are_listed(self, store):
-        wanted = [f"{number % 7}/{number:04}" for number in range(1000)]
-        for path in wanted:
-            store.put(path, b"")
+    def test_more_objects_are_listed_than_a_server_tells_at_once(self, store):
+        wanted = [f"{number % 7}/{number:04}" for number in range(1100)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda path: store.put(path, b""), wanted))
         assert paths(store) == sorted(wanted)
+
+
+@pytest.mark.parametrize("kind", ["local"])
+def test_ten_thousand_objects_and_one_of_five_gigabytes(kind, tmp_path):
+    store = make_store(kind, tmp_path, None)
+    for number in range(10_000):
+        store.put(f"{number % 100}/{number}", b"")
+    with (store.root / "large").open("wb") as file:  # sparse: it has the size and takes no room
+        file.truncate(5 << 30)
+    infos = {info.path: info.size for info in store.walk()}
+    assert len(infos) == 10_001
+    assert infos["large"] == 5 << 30
+    with store.open("large") as file:
+        file.seek(-1, os.SEEK_END)
+        assert file.read() == b"\0"
 
 
 class TestVersions:

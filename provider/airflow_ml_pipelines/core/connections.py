@@ -56,6 +56,8 @@ class Connection:
             found = json.loads(text)
             extra = found.get("extra") or {}
             extra = json.loads(extra) if isinstance(extra, str) else extra
+            if not isinstance(extra, dict):
+                raise ValueError("its extra is no JSON object")
             port = found.get("port")
             names = ("host", "login", "password", "schema")
             texts = {name: found.get(name) for name in names}
@@ -103,7 +105,7 @@ def find_connection(name: str, what: str) -> Connection:
     :param what: how an error calls what it is for.
     :raises WorkspaceError: where there is no such connection.
     """
-    connection = _source(name)
+    connection = _source(name) or _environment_connection(name)
     if connection is None:
         raise WorkspaceError(
             f"{what}: there is no connection {name!r} here: set AIRFLOW_CONN_{name.upper()} to a connection as JSON "
