@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.written.problems import Problem
 from dag_factory.definition import PipelineDefinition
+from dag_factory.doc_page import doc_page
 from dag_factory.parameters import airflow_params
 from dag_factory.resolve import PLAN_TASK
 
@@ -83,6 +84,7 @@ class _Builder:
         self.spec = spec
         self.workspace = workspace
         self.code = code
+        self.is_whole = task_id is None
         self.steps = [step for step in spec.steps if task_id is None or task_id.startswith(f"{step.id}.")]
         self.operators = _Operators(definition, workspace)
 
@@ -95,7 +97,7 @@ class _Builder:
             "end_date": definition.end_date,
             "max_active_runs": definition.max_active_runs or (1 if _is_continuous(definition) else None),
             "dagrun_timeout": _delta(definition.timeout),
-            "doc_md": _doc(definition),
+            "doc_md": doc_page(spec, definition.doc) if self.is_whole else None,
         }
         if definition.owner:
             options["default_args"] = {"owner": definition.owner}
@@ -340,19 +342,6 @@ def _timetable(path: str, arguments: Mapping[str, Any]) -> Any:
 
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)(**arguments)
-
-
-def _doc(definition: PipelineDefinition) -> str | None:
-    """Return the text of the DAG's page: what it is for, and its definition."""
-    parts = [text for text in (definition.doc or definition.description,) if text]
-    source = definition.source
-    text = (source.text if len(source.layers) <= 1 else definition.to_yaml()).rstrip()
-    if text:
-        fence = "```"
-        while fence in text:
-            fence += "`"
-        parts.append(f"{fence}yaml\n{text}\n{fence}")
-    return "\n\n".join(parts) or None
 
 
 def _refusal(error: Exception) -> Problem:

@@ -90,7 +90,7 @@ def test_settings_of_airflow_reach_dag_and_tasks(build):
         """
     )
     assert dag.description == "What it does."
-    assert dag.doc_md.startswith("# In full\n\n```yaml\ndescription: What it does.\n")
+    assert dag.doc_md.startswith("# In full\n\n## Graph\n")
     assert sorted(dag.tags) == ["a", "b"]
     assert dag.start_date == datetime(2026, 1, 31, tzinfo=UTC)
     assert dag.end_date == datetime(2026, 12, 31, 10, tzinfo=UTC)
@@ -175,7 +175,8 @@ def test_a_spec_makes_a_dag_without_a_schedule(project):
         name="p", steps=(StepSpec(id="a", name="a", script="a.py"),), base_directory=str(project.folder)
     )
     dag = build_dag(spec, dag_id="other")
-    assert (dag.dag_id, dag.schedule, dag.doc_md) == ("other", None, None)
+    assert (dag.dag_id, dag.schedule) == ("other", None)
+    assert "## Steps" in dag.doc_md
     assert [task.task_id for task in dag.tasks] == ["plan", "a.reuse", "a.run"]
 
 
