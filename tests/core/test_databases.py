@@ -117,6 +117,15 @@ def test_types_of_postgresql_are_kept(postgres, tmp_path):
     assert (b, n, str(d), str(t), j) == (True, 7.0, "2024-01-02", "2024-01-02 03:04:05", '{"a": 1}')
 
 
+def test_line_breaks_in_many_rows_lose_none(postgres, tmp_path):
+    options = {"username": "tester", "password": postgres.connection["password"]}
+    query = "SELECT i, repeat(E'a\"\\n,', i % 50) AS w FROM generate_series(1, 50000) i ORDER BY i"
+    result = open_database(postgres.url, options, "here").export(query, tmp_path / "x.parquet", 60)
+    rows = read(tmp_path / "x.parquet")[1]
+    assert result.rows == len(rows) == 50_000
+    assert rows == [(i, 'a"\n,' * (i % 50)) for i in range(1, 50_001)]
+
+
 def test_a_password_that_is_wrong_is_told_and_not_repeated(postgres, tmp_path):
     database = open_database(postgres.url, {"username": "tester", "password": "hunter2"}, "datastore 'db'")
     assert "hunter2" not in repr(database)

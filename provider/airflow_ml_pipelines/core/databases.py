@@ -55,7 +55,7 @@ class Database:
     """A database.
 
     :param name: how errors call it.
-    :param options: what opens it; has secrets, so it is in no ``repr``.
+    :param connect: opens a connection whose queries may take so many seconds.
     """
 
     name: str
@@ -85,7 +85,9 @@ class Database:
                     raise
                 except Exception as error:  # noqa: BLE001
                     raise DataError(f"{self.name}: the query fails: {_reason(error)}") from None
-            _write_parquet(rows, columns, target)
+            # a row may have line breaks, by which cores can cut it wrongly: the rows are counted, and read by one if so
+            if _write_parquet(rows, columns, target, parallel=True) != count:
+                _write_parquet(rows, columns, target, parallel=False)
             return QueryResult(_digest(rows, columns), count, columns)
 
 
@@ -248,21 +250,26 @@ def _named(columns: Iterable[tuple[str, str]]) -> dict[str, str]:
     return named
 
 
-def _write_parquet(rows: Path, columns: Mapping[str, str], target: Path) -> None:
+def _write_parquet(rows: Path, columns: Mapping[str, str], target: Path, *, parallel: bool) -> int:
+    """Write rows as Parquet; return how many there were, -1 where several cores could not read them."""
     import duckdb
 
     listed = ", ".join(f"{_quoted(name)}: '{kind}'" for name, kind in columns.items())
+    source = (
+        f"read_csv({_quoted(str(rows))}, auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"', "
+        f"nullstr = {_quoted(_NULL)}, new_line = '\\n', parallel = {str(parallel).lower()}, max_line_size = 268435456, "
+        f"columns = {{{listed}}})"
+    )
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            source = (
-                f"read_csv({_quoted(str(rows))}, auto_detect = false, header = false, delim = ',', quote = '\"', "
-                f"escape = '\"', nullstr = {_quoted(_NULL)}, new_line = '\\n', parallel = false, "
-                f"max_line_size = 268435456, columns = {{{listed}}})"
-            )
-            connection.sql(f"FROM {source}").write_parquet(str(target), compression="zstd")
+            connection.sql(f"FROM {source}").write_parquet(str(target))
+            (count,) = connection.read_parquet(str(target)).count("*").fetchall()[0]
         except duckdb.Error as error:
+            if parallel:
+                return -1
             raise DataError(f"what the query returns can't be kept: {_reason(error)}") from None
+        return int(count)
 
 
 def _quoted(text: str) -> str:
