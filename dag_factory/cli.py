@@ -11,17 +11,39 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dag_factory.commands import diff, explain, init, lint, plan, pools, reap, run, schema, show
+from dag_factory.commands import (
+    completion,
+    datasets,
+    diff,
+    explain,
+    init,
+    lint,
+    plan,
+    pools,
+    reap,
+    run,
+    schema,
+    show,
+)
 from dag_factory.commands.options import INTERRUPTED, Commands, Parser, UsageError
 
-__all__ = ["main", "make_parser"]
+__all__ = ["main", "make_parser", "run_command"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
+    parser = make_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        from dag_factory.complete import complete_command_line
+
+        complete_command_line(parser)
+    return run_command(parser.parse_args(arguments))
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run the command that arguments were parsed to; return its exit code."""
     from airflow_ml_pipelines.core.errors import MlPipelinesError
 
-    options = make_parser().parse_args(arguments)
     try:
         code: int = options.command(options)
         sys.stdout.flush()
@@ -49,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="ml-pipelines", description="Runs machine-learning pipelines; unchanged steps are reused."
     )
     commands = Commands(parser)
-    for command in (init, run, plan, explain, show, diff, lint, schema, pools, reap):
+    for command in (init, run, plan, explain, show, diff, datasets, lint, schema, pools, reap, completion):
         command.add(commands)
     return parser
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
-__all__ = ["Target", "find_definitions", "lint_file", "open_target", "parse_value"]
+__all__ = ["Target", "find_definitions", "is_target", "lint_file", "open_target", "parse_value"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ def open_target(text: str) -> Target:
 
     definition = PipelineDefinition.from_yaml(path)
     return Target(definition.to_spec(), definition.experiment)
+
+
+def is_target(text: str) -> bool:
+    """Return whether text names a definition, and not something else such as a run."""
+    return text.endswith((".yaml", ".yml", ".py")) or ".py:" in text or Path(text).is_file()
 
 
 def find_definitions(paths: Iterable[str]) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dag_factory.commands.options import Commands, add_json, add_workspace, open_workspace
+from dag_factory.commands.options import Commands, add_json, add_workspace, complete, open_workspace
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.execution.diff_runs import RunsDiff, StepDiff, StepSide
@@ -16,8 +16,8 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add("diff", _run, "compare two runs")
-    parser.add_argument("old", metavar="RUN", help="a run's id, or <pipeline>/<id>")
-    parser.add_argument("new", metavar="RUN", help="the one to compare with it")
+    complete(parser.add_argument("old", metavar="RUN", help="a run's id, or <pipeline>/<id>"), "runs")
+    complete(parser.add_argument("new", metavar="RUN", help="the one to compare with it"), "runs")
     add_workspace(parser)
     add_json(parser)
 

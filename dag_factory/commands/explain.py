@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from dag_factory.commands.options import (
     add_json,
     add_parameters,
     add_workspace,
+    complete,
     new_run_of,
     open_pipeline,
     open_workspace,
@@ -27,13 +27,26 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add("explain", _run, "say in what steps differ from earlier ones")
-    parser.add_argument(
-        "what",
-        metavar="FILE|RUN",
-        help="a pipeline, as for `run`: what would be; or a run's id, or <pipeline>/<id>: what was",
+    complete(
+        parser.add_argument(
+            "what",
+            metavar="FILE|RUN",
+            help="a pipeline, as for `run`: what would be; or a run's id, or <pipeline>/<id>: what was",
+        ),
+        "files or runs",
     )
-    parser.add_argument("step", nargs="?", metavar="STEP", help="the id or the name of a step (all steps)")
-    parser.add_argument("--against", metavar="RUN", help="compare with this run (the nearest earlier one)")
+    complete(
+        parser.add_argument(
+            "step", nargs="?", metavar="STEP", help="the id or the name of a step (all steps)"
+        ),
+        "steps",
+    )
+    complete(
+        parser.add_argument(
+            "--against", metavar="RUN", help="compare with this run (the nearest earlier one)"
+        ),
+        "runs",
+    )
     add_parameters(parser)
     add_workspace(parser)
     add_json(parser)
@@ -41,8 +54,9 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from dag_factory.printing import print_json
+    from dag_factory.target import is_target
 
-    if _is_file(options.what):
+    if is_target(options.what):
         options.file = options.what
         pipeline, run, steps = _explain_file(options)
     else:
@@ -53,10 +67,6 @@ def _run(options: argparse.Namespace) -> int:
         for step in steps:
             _print(step, given=options.against is not None)
     return 0
-
-
-def _is_file(text: str) -> bool:
-    return text.endswith((".yaml", ".yml", ".py")) or ".py:" in text or os.path.isfile(text)
 
 
 def _explain_file(options: argparse.Namespace) -> tuple[str, None, tuple[ExplainedStep, ...]]:

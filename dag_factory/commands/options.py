@@ -21,6 +21,7 @@ __all__ = [
     "add_parameters",
     "add_pipeline",
     "add_workspace",
+    "complete",
     "count",
     "new_run_of",
     "open_pipeline",
@@ -64,21 +65,27 @@ class Commands:
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """Add the pipeline and its workspace; see :func:`open_pipeline`."""
-    parser.add_argument(
-        "file", metavar="FILE", help="a *.pipeline.yaml, file.py with one Pipeline, or file.py:name"
+    complete(
+        parser.add_argument(
+            "file", metavar="FILE", help="a *.pipeline.yaml, file.py with one Pipeline, or file.py:name"
+        ),
+        "files",
     )
     add_workspace(parser)
 
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     """Add what a run can be given; see :func:`new_run_of`."""
-    parser.add_argument(
-        "-p",
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a parameter; may be repeated",
+    complete(
+        parser.add_argument(
+            "-p",
+            "--parameter",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="set a parameter; may be repeated",
+        ),
+        "parameters",
     )
     parser.add_argument("--experiment", metavar="NAME", help="keep the run under this experiment")
     parser.add_argument("--regenerate-outputs", action="store_true", help="run every step, reuse nothing")
@@ -96,6 +103,14 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``; see :func:`dag_factory.printing.print_json`."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+
+
+def complete(action: argparse.Action, kind: str) -> None:
+    """Let a shell complete an argument; see :mod:`dag_factory.complete`.
+
+    :param kind: ``files``, ``runs``, ``files or runs``, ``steps``, ``parameters`` or ``datasets``.
+    """
+    action.completes = kind  # type: ignore[attr-defined]
 
 
 def count(text: str) -> int:

@@ -7,7 +7,7 @@ import sys
 from itertools import starmap
 from typing import TYPE_CHECKING
 
-from dag_factory.commands.options import Commands, add_json, add_workspace, count, open_workspace
+from dag_factory.commands.options import Commands, add_json, add_workspace, complete, count, open_workspace
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs import RunFolder
@@ -19,7 +19,9 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add("show", _run, "show a run, or the latest runs")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's id, or <pipeline>/<id>")
+    complete(
+        parser.add_argument("run", nargs="?", metavar="RUN", help="a run's id, or <pipeline>/<id>"), "runs"
+    )
     parser.add_argument("--limit", type=count, default=20, metavar="N", help="runs to list (20)")
     add_workspace(parser)
     add_json(parser)

@@ -130,7 +130,7 @@ def forced_reason(folder: RunFolder, step: str) -> str | None:
 def take_hit(context: StepContext, hit: Hit) -> StepDocument:
     """Write that a step takes an earlier result."""
     document = reused_step(context, hit.record)
-    register_outputs(context.workspace, context.step, document.outputs)
+    register_outputs(context.workspace, context.step, document.outputs, document.reused_from)
     context.folder.write_step(document)
     return document
 

@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [{"integration-name": _NAME, "python-modules": [f"{package}.triggers.reuse"]}],
         "extra-links": [f"{package}.links.ReusedFromLink"],
+        "cli": ["dag_factory.airflow_cli.get_commands"],
         "asset-uris": [{"schemes": ["ml-pipelines"], "handler": None}],
         "config": {
             "ml_pipelines": {

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from dag_factory import Dataset
 from dag_factory.cli import main
 
 YAML = """
@@ -223,6 +224,42 @@ def test_plan_and_show_print_documents_for_machines(shop, capsys):
     assert (listed["run"], listed["pipeline"], listed["status"]) == (run, "shop", "Finished")
 
 
+def test_a_run_that_can_not_be_read_hides_no_other(shop, ws, capsys):
+    main(["run", "-q", "shop.pipeline.yaml"])
+    run = run_id(capsys.readouterr().out)
+    ws.core.store.put("runs/shop/newer/run.json", b'{"schema": 99}')
+    ws.core.store.put("runs/shop/broken/run.json", b"{")
+    assert main(["show"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["RUN", run]
+
+
+def test_datasets_lists_what_is_registered_and_where_it_comes_from(shop, ws, capsys):
+    assert main(["datasets"]) == 0
+    assert capsys.readouterr().out == "no dataset is registered\n"
+    shop.write(
+        "shop.pipeline.yaml", YAML.replace("outputs: {trained: {}}", "outputs: {trained: {register: model}}")
+    )
+    main(["run", "-q", "shop.pipeline.yaml"])
+    first = run_id(capsys.readouterr().out)
+    main(["run", "-q", "shop.pipeline.yaml", "-p", "count=3"])
+    second = run_id(capsys.readouterr().out)
+    Dataset.File.from_files((ws.get_default_datastore(), "in")).register(ws, "words")
+    assert main(["datasets"]) == 0
+    head, model, words = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["NAME", "VERSION", "FILES", "SIZE", "REGISTERED", "ORIGIN", "DATA"]
+    assert model[:5] == ["model", "2", "1", "15", "B"]
+    assert " ".join(model[7:13]) == f"step train of shop, run {second}"
+    assert (words[:2], words[-1]) == (["words", "1"], "workspaceblobstore:in")
+    assert main(["datasets", "model", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(item["version"], item["origin"]["run"]) for item in document["datasets"]] == [
+        (2, second),
+        (1, first),
+    ]
+    assert main(["datasets", "modle"]) == 1
+    assert "Did you mean 'model'" in capsys.readouterr().err
+
+
 def test_a_python_file_with_one_pipeline_is_run(shop, capsys):
     assert main(["run", "shop.py"]) == 0
     assert main(["run", "shop.py:hello"]) == 0
@@ -361,6 +398,7 @@ def test_a_run_goes_on_when_nobody_reads_about_it(shop, ws, capfd):
 def test_an_unchanged_run_imports_nothing_heavy(shop):
     code = """
 import sys
+from dag_factory import Dataset
 from dag_factory.cli import main
 assert main(["run", "shop.py"]) == 0
 print("heavy:", *[m for m in ("airflow", "pandas", "fsspec", "numpy", "rich", "concurrent.futures.process") if m in sys.modules])

@@ -22,6 +22,7 @@ from airflow_ml_pipelines.core.spec import (
     Text,
 )
 from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
+from dag_factory.cli import main
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -207,6 +208,26 @@ def test_it_ends_well_where_it_reuses_and_says_so(written, run_task):
     assert taken.value["reused_from"] == "written/r1"
     assert taken.value["outputs"] == made.value["outputs"]
     assert taken.skipped == []
+
+
+def test_the_command_line_shows_and_explains_its_steps(written, run_task, capsys):
+    for run, conf in (("r1", None), ("r2", {"alpha": 2})):
+        for task in written:
+            run_task(task, run, conf=conf)
+    capsys.readouterr()
+    assert main(["show", "r2"]) == 0
+    text = capsys.readouterr().out
+    assert "run r2 of written, experiment written: Finished" in text
+    assert [line.split()[:2] for line in text.splitlines()[-2:]] == [
+        ["prepare", "finished"],
+        ["train", "finished"],
+    ]
+    assert main(["explain", "r2", "prepare"]) == 0
+    assert "argument --alpha: 1 → 2" in capsys.readouterr().out
+    assert main(["explain", "r2", "train"]) == 0
+    assert "  input data: 1 file changed (step prepare: argument --alpha: 1 → 2)" in capsys.readouterr().out
+    assert main(["diff", "r1", "r2"]) == 0
+    assert "train:" in capsys.readouterr().out
 
 
 def test_a_template_decides_with_the_value_that_it_has(written, run_task):

@@ -71,7 +71,7 @@ class Planner:
         self._planned[step.id] = _expected(planned)
         if planned.decision == "reuse":
             if not self.dry:
-                register_outputs(self.workspace, step, planned.outputs)
+                register_outputs(self.workspace, step, planned.outputs, planned.reused_from)
         elif not self.dry:
             planned = msgspec.structs.replace(planned, archive=self.sources.archive(snapshot))
         return planned

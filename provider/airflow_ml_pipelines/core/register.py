@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_ml_pipelines.core.runs import OutputDocument
+from airflow_ml_pipelines.core.runs import Origin, OutputDocument
 from airflow_ml_pipelines.core.spec import Data, Location, StepSpec
 from airflow_ml_pipelines.core.workspace import DatasetRecord, Workspace
 
@@ -12,11 +12,13 @@ __all__ = ["register_outputs"]
 
 
 def register_outputs(
-    workspace: Workspace, step: StepSpec, outputs: Mapping[str, OutputDocument]
+    workspace: Workspace, step: StepSpec, outputs: Mapping[str, OutputDocument], origin: Origin | None
 ) -> dict[str, DatasetRecord]:
     """Register each output that asks for it; return the dataset that each became.
 
     A reused output is registered as well: the same data as the latest version's makes no new version.
+
+    :param origin: the attempt that made them.
     """
     registered = {}
     for spec in step.outputs:
@@ -34,5 +36,8 @@ def register_outputs(
             manifest_digest=output.digest,
             description=spec.register.description,
             tags=spec.register.tags,
+            files=output.files,
+            size=output.size,
+            origin=origin,
         )
     return registered

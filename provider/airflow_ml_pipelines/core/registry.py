@@ -20,6 +20,7 @@ import msgspec
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.runs import Origin
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.store import Store
 
@@ -91,6 +92,8 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """A version of a registered dataset.
 
     :param digest: of the manifest of its files when it was registered, None where they were not read.
+    :param files: how many there were then, None where that was not known; ``size`` likewise, in bytes.
+    :param origin: the step that made it, None for data that somebody registered.
     :param created: seconds since the epoch.
     """
 
@@ -99,6 +102,9 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: int
     data: Data
     digest: str | None = None
+    files: int | None = None
+    size: int | None = None
+    origin: Origin | None = None
     description: str | None = None
     tags: dict[str, str] = {}
     created: float

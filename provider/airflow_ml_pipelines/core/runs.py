@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.differences import Explanation
 from airflow_ml_pipelines.core.documents import read_document, write_document
-from airflow_ml_pipelines.core.errors import NotFoundError, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.store import Store
 
@@ -34,6 +35,7 @@ __all__ = [
     "StepPlan",
     "StepStatus",
     "find_runs",
+    "list_runs",
     "open_run",
 ]
 
@@ -316,12 +318,19 @@ class RunFolder:
 
 
 def find_runs(store: Store, pipeline: str | None = None) -> Iterator[RunFolder]:
-    """Yield the workspace's runs (of one pipeline), in no order."""
-    top = f"runs/{layout.segment(pipeline)}" if pipeline else "runs"
-    for info in store.walk(top):
-        if info.path.count("/") == 3 and info.path.endswith("/run.json"):
-            document = read_document(store.get(info.path), RunDocument, what=info.path, schema=SCHEMA)
+    """Yield the workspace's runs (of one pipeline), in no order; those that can't be read are left out."""
+    for first, second in list_runs(store, pipeline):
+        path = f"runs/{first}/{second}/run.json"
+        with suppress(NotFoundError, DocumentError):
+            document = read_document(store.get(path), RunDocument, what=path, schema=SCHEMA)
             yield RunFolder(store, document.pipeline, document.run)
+
+
+def list_runs(store: Store, pipeline: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the names of the folders of each run's pipeline and of the run, without a look into them."""
+    for first in store.folders("runs") if pipeline is None else [layout.segment(pipeline)]:
+        for second in store.folders(f"runs/{first}"):
+            yield first, second
 
 
 def open_run(store: Store, run: str, pipeline: str | None = None) -> RunFolder:

@@ -35,6 +35,7 @@ from airflow_ml_pipelines.core.errors import (
 )
 from airflow_ml_pipelines.core.named import FRESH, Named, spec_content
 from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
+from airflow_ml_pipelines.core.runs import Origin
 from airflow_ml_pipelines.core.server import AirflowServer
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
 from airflow_ml_pipelines.core.store import Store, open_store
@@ -398,11 +399,16 @@ class Workspace:
         manifest_digest: str | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
+        *,
+        files: int | None = None,
+        size: int | None = None,
+        origin: Origin | None = None,
     ) -> DatasetRecord:
         """Register data under a name; return the version that it is.
 
         Where the latest version has the same data and digest, it is that version.
 
+        :param files: see :class:`DatasetRecord`, as for ``size`` and ``origin``.
         :raises WorkspaceError: where a URL has a secret in it.
         """
         if not name:
@@ -420,6 +426,9 @@ class Workspace:
                 version=number,
                 data=data,
                 digest=manifest_digest,
+                files=files,
+                size=size,
+                origin=origin,
                 description=description,
                 tags=dict(tags or {}),
                 created=time.time(),

@@ -187,7 +187,7 @@ class _Runner:
                 outcome = decide(context)
                 if isinstance(outcome, Hit):
                     document = reused_step(context, outcome.record)
-                    register_outputs(self.workspace, context.step, document.outputs)
+                    register_outputs(self.workspace, context.step, document.outputs, document.reused_from)
                     self.folder.write_step(document)
                     return document
                 if not isinstance(outcome, Wait):

@@ -161,19 +161,19 @@ def _finish(
     }
     finished = time.time()
     reasons = document.reasons
+    origin = Origin(
+        pipeline=run.pipeline,
+        run=run.run,
+        step=step.id,
+        attempt=document.attempt,
+        id=step_run_id(run.pipeline, run.run, step.id, document.attempt),
+    )
     problem = _why_not_recorded(context, lacks)
     if problem is None:
         key = context.key
         assert key is not None
         assert document.started is not None
         _keep_input_manifests(context)
-        origin = Origin(
-            pipeline=run.pipeline,
-            run=run.run,
-            step=step.id,
-            attempt=document.attempt,
-            id=step_run_id(run.pipeline, run.run, step.id, document.attempt),
-        )
         record = Record(
             key=key,
             document=context.document,
@@ -190,7 +190,7 @@ def _finish(
     elif step.allow_reuse:
         log(f"nothing is recorded for later runs: {problem}")
         reasons = (*reasons, f"not recorded: {problem}")
-    register_outputs(workspace, step, outputs)
+    register_outputs(workspace, step, outputs, origin)
     document = msgspec.structs.replace(
         document, status="finished", outputs=outputs, finished=finished, reasons=reasons
     )

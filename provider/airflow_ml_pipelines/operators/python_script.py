@@ -314,6 +314,7 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
         """Say in the events of the registered outputs' assets which versions they have become."""
         if not any(item.register for item in step.step.outputs):
             return
-        for name, dataset in register_outputs(step.workspace, step.step, document.outputs).items():
+        registered = register_outputs(step.workspace, step.step, document.outputs, document.reused_from)
+        for name, dataset in registered.items():
             extra = {"version": dataset.version, "digest": document.outputs[name].digest}
             context["outlet_events"][dataset_asset(dataset.name)].extra = extra

@@ -1,0 +1,50 @@
+"""The commands as Airflow's own."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from dag_factory import airflow_cli
+from dag_factory.cli import make_parser
+
+parser_module = pytest.importorskip("airflow.cli.cli_parser")
+if "ml-pipelines" not in parser_module.ALL_COMMANDS_DICT:
+    pytest.skip("this Airflow knows no commands of providers", allow_module_level=True)
+
+
+def run(*arguments: str) -> int:
+    options = parser_module.get_parser().parse_args(["ml-pipelines", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        options.func(options)
+    return stopped.value.code
+
+
+def test_airflow_has_every_command_but_that_of_the_shell():
+    (group,) = airflow_cli.get_commands()
+    (commands,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert {command.name for command in group.subcommands} == set(commands.choices) - {"completion"}
+    assert all(command.help for command in group.subcommands)
+
+
+def test_a_command_takes_the_workspace_of_airflows_configuration(workspace, monkeypatch, capsys):
+    monkeypatch.delenv("ML_PIPELINES_WORKSPACE")
+    monkeypatch.setenv("AIRFLOW__ML_PIPELINES__WORKSPACE", str(workspace.file))
+    assert run("show") == 0
+    assert capsys.readouterr().out.split() == ["RUN", "PIPELINE", "EXPERIMENT", "STATUS", "STARTED"]
+
+
+def test_a_command_has_its_own_options_and_exit_codes(workspace, capsys):
+    assert run("show", "--json", "--limit", "3") == 0
+    assert '"runs": []' in capsys.readouterr().out
+    assert run("show", "gone") == 1
+    assert capsys.readouterr().err.startswith("error: there is no run 'gone'")
+
+
+def test_help_of_airflow_names_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        parser_module.get_parser().parse_args(["ml-pipelines", "--help"])
+    text = capsys.readouterr().out
+    assert "explain" in text
+    assert "say in what steps differ from earlier ones" in " ".join(text.split())
