@@ -391,7 +391,8 @@ RUNNER = """
 
 def start(project, tmp_path, lease=60.0):
     spec = tmp_path / "spec.json"
-    spec.write_bytes(msgspec.json.encode(project.spec))
+    if not spec.exists():  # others that were started may be reading it
+        spec.write_bytes(msgspec.json.encode(project.spec))
     code = RUNNER.format(
         tests=os.path.dirname(__file__), spec=str(spec), root=str(project.folder / "ws"), lease=lease
     )
