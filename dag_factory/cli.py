@@ -16,6 +16,7 @@ from dag_factory.commands import (
     datasets,
     diff,
     explain,
+    graph,
     init,
     lint,
     plan,
@@ -25,6 +26,7 @@ from dag_factory.commands import (
     schema,
     show,
 )
+from dag_factory.commands import list as list_command
 from dag_factory.commands.options import INTERRUPTED, Commands, Parser, UsageError
 
 __all__ = ["main", "make_parser", "run_command"]
@@ -71,7 +73,22 @@ def make_parser() -> argparse.ArgumentParser:
         prog="ml-pipelines", description="Runs machine-learning pipelines; unchanged steps are reused."
     )
     commands = Commands(parser)
-    for command in (init, run, plan, explain, show, diff, datasets, lint, schema, pools, reap, completion):
+    for command in (
+        init,
+        run,
+        plan,
+        explain,
+        list_command,
+        show,
+        diff,
+        datasets,
+        graph,
+        lint,
+        schema,
+        pools,
+        reap,
+        completion,
+    ):
         command.add(commands)
     return parser
 

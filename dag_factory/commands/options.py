@@ -17,6 +17,7 @@ __all__ = [
     "Commands",
     "Parser",
     "UsageError",
+    "add_file",
     "add_json",
     "add_parameters",
     "add_pipeline",
@@ -63,14 +64,19 @@ class Commands:
         return parser
 
 
-def add_pipeline(parser: argparse.ArgumentParser) -> None:
-    """Add the pipeline and its workspace; see :func:`open_pipeline`."""
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Add the pipeline; see :func:`dag_factory.target.open_target`."""
     complete(
         parser.add_argument(
             "file", metavar="FILE", help="a *.pipeline.yaml, file.py with one Pipeline, or file.py:name"
         ),
         "files",
     )
+
+
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """Add the pipeline and its workspace; see :func:`open_pipeline`."""
+    add_file(parser)
     add_workspace(parser)
 
 

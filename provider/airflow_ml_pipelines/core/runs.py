@@ -34,6 +34,7 @@ __all__ = [
     "StepDocument",
     "StepPlan",
     "StepStatus",
+    "find_latest_run",
     "find_runs",
     "list_runs",
     "open_run",
@@ -331,6 +332,17 @@ def list_runs(store: Store, pipeline: str | None = None) -> Iterator[tuple[str, 
     for first in store.folders("runs") if pipeline is None else [layout.segment(pipeline)]:
         for second in store.folders(f"runs/{first}"):
             yield first, second
+
+
+def find_latest_run(store: Store, pipeline: str) -> RunFolder | None:
+    """Return the run of a pipeline that was started last, by the store's clock; None where there is none."""
+    top = f"runs/{layout.segment(pipeline)}"
+    started = [store.info(f"{top}/{name}/run.json") for name in store.folders(top)]
+    latest = max(filter(None, started), key=lambda info: (info.modified, info.path), default=None)
+    if latest is None:
+        return None
+    document = read_document(store.get(latest.path), RunDocument, what=latest.path, schema=SCHEMA)
+    return RunFolder(store, document.pipeline, document.run)
 
 
 def open_run(store: Store, run: str, pipeline: str | None = None) -> RunFolder:
