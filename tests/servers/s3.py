@@ -1,4 +1,4 @@
-"""An S3 server: moto's, which PyPI has."""
+"""An S3 server: moto's, which PyPI has; see :mod:`servers.moto_in_turn`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class S3Server(Server):
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         super().__init__(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, Path(__file__).parent / "moto_in_turn.py", str(port)],
             port,
             folder / "s3.log",
             {"MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(1 << 22)},
