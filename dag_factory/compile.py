@@ -41,6 +41,7 @@ def build_dag(
     schedule: Any = None,
     task_id: str | None = None,
     code: Path | None = None,
+    experiment: str | None = None,
 ) -> DAG:
     """Return the DAG that runs a pipeline.
 
@@ -53,10 +54,11 @@ def build_dag(
     :param schedule: what Airflow takes as a schedule, in place of the definition's.
     :param task_id: only the tasks that this one needs in its own process are made; for a DAG that is not to be scheduled.
     :param code: the file that Airflow shows as the DAG's code; None for the DAG file that calls this.
+    :param experiment: of runs that name none, for a spec; the pipeline's name where it is left out.
     :raises DefinitionError: that names everything that is wrong with the definition.
     """
     if isinstance(pipeline, PipelineSpec):
-        definition, spec = PipelineDefinition(name=pipeline.name), pipeline
+        definition, spec = PipelineDefinition(name=pipeline.name, experiment=experiment), pipeline
     else:
         definition, spec = pipeline, pipeline.to_spec()
     builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id, code)

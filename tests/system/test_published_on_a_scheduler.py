@@ -6,10 +6,12 @@ import json
 import shutil
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
+from servers.postgres import PASSWORD
 
 from airflow_ml_pipelines.core.server import ServerError
 from airflow_ml_pipelines.testing import LocalAirflow
@@ -20,6 +22,8 @@ from dag_factory import (
     PipelineRun,
     PublishedPipeline,
     PythonScriptStep,
+    Schedule,
+    ScheduleRecurrence,
     Workspace,
     WorkspaceError,
 )
@@ -66,7 +70,7 @@ class Served:
         return self.tokens[user]
 
     def wait(self, pipeline, run):
-        for _ in range(600):
+        for _ in range(3000):
             _, found = self.call("GET", f"/api/v2/dags/{pipeline}/dagRuns/{run}")
             if found["state"] in ("success", "failed"):
                 return found["state"]
@@ -86,7 +90,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, postgres):
     folder = tmp_path_factory.mktemp("published")
     home, dags = folder / "airflow", folder / "dags"
     home.mkdir()
@@ -103,7 +107,12 @@ def served(tmp_path_factory):
                 "kwargs": {},
             }
         ]
+        # as in production; on SQLite, Airflow's API server can lock itself out when several runs are started at once
+        database = f"postgresql+psycopg://tester:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
         settings = {
+            "database.sql_alchemy_conn": database,
+            "database.sql_alchemy_conn_async": database,
+            "database.sql_alchemy_pool_size": "50",  # a request that starts a run takes two connections
             "core.simple_auth_manager_all_admins": "False",
             "core.simple_auth_manager_users": "admin:admin,viewer:viewer",
             "core.simple_auth_manager_passwords_file": str(passwords),
@@ -111,7 +120,17 @@ def served(tmp_path_factory):
             "ml_pipelines.workspace": str(folder / "ws"),
         }
         with LocalAirflow(home, dags_folder=dags, settings=settings) as airflow:
-            yield Served(airflow, workspace, folder)
+            served = Served(airflow, workspace, folder)
+            ticking = served.publish("ticking")
+            served.schedule = Schedule.create(
+                workspace,
+                "every minute",
+                ticking.id,
+                "ticks",
+                ScheduleRecurrence("Minute", 1),
+                pipeline_parameters={"pipeline_arg": 7},
+            )
+            yield served
 
 
 def test_a_published_pipeline_is_a_dag_and_runs_without_its_source_folder(served):
@@ -251,14 +270,15 @@ def test_what_is_disabled_does_not_run(served):
     assert served.wait(published.id, answer["Id"]) == "success"
 
 
-def test_of_many_submissions_none_is_lost_and_the_step_runs_once(served):
+def test_of_a_hundred_submissions_at_once_none_is_lost_and_the_step_runs_once(served):
     published = served.publish("busy", "import time; time.sleep(2)\n")
     path = f"{API}/pipelines/{published.id}"
     first = served.call("POST", path, {})
-    answers = [first, *(served.call("POST", path, {}) for _ in range(19))]
+    with ThreadPoolExecutor(20) as pool:
+        answers = [first, *pool.map(lambda _: served.call("POST", path, {}), range(99))]
     assert {status for status, _ in answers} == {200}
     ids = {answer["Id"] for _, answer in answers}
-    assert len(ids) == 20
+    assert len(ids) == 100
     assert {served.wait(published.id, run) for run in ids} == {"success"}
     steps = [next(PipelineRun.get(served.ws, f"{published.id}/{run}").get_steps()) for run in ids]
     assert sum(not step.is_reused for step in steps) == 1
@@ -273,3 +293,18 @@ def test_names_that_are_none_are_not_found(served, name):
         status, answer = served.call("GET", f"{API}/{kind}/{name}")
         assert status in (404, 400, 414, 403), (status, answer)
         assert "Traceback" not in textwrap.dedent(str(answer))
+
+
+def test_a_schedule_runs_by_itself_until_it_is_disabled(served):
+    schedule = served.schedule
+    until = time.monotonic() + 150
+    while schedule.get_last_pipeline_run() is None and time.monotonic() < until:
+        time.sleep(0.5)
+    run = schedule.get_pipeline_runs()[-1]
+    assert served.wait(schedule.dag_id, run.id.replace("+", "%2B").replace(":", "%3A")) == "success"
+    assert (run.experiment.name, run.parameters) == ("ticks", {"pipeline_arg": 7})
+    assert run.id.startswith("scheduled__")
+    schedule.disable()
+    while served.call("GET", f"/api/v2/dags/{schedule.dag_id}")[1]["is_stale"] is not True:
+        assert time.monotonic() < until
+        time.sleep(0.5)

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from airflow_ml_pipelines._airflow import BaseDagBundle, conf
 from airflow_ml_pipelines._tasks import open_workspace
 from airflow_ml_pipelines.core.dag_views import DagView, current_view, read_view, write_view
@@ -18,17 +20,17 @@ from airflow_ml_pipelines.core.workspace import Workspace
 __all__ = ["PublishedPipelinesBundle", "find_published_bundle", "published_file"]
 
 _DAG_FILE = """\
-# An Airflow DAG file of the published pipeline {dag_id!a}.
+# An Airflow DAG file of the published pipeline {pipeline!a}.
 from dag_factory.published_dag import load_published
 
-load_published(globals(), {dag_id!a}, {pipeline!a}, label={label!a}, workspace={workspace!a})
+load_published(globals(), {dag_id!a}, {entry!a}, workspace={workspace!a})
 """
 _CLASS = "PublishedPipelinesBundle"
 _REFRESH = 15
 
 
 class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
-    """Makes every published pipeline of a workspace that is not disabled a DAG, called like the pipeline's id.
+    """Makes every published pipeline of a workspace that is not disabled a DAG, called like its id, and every schedule.
 
     A run keeps the DAGs that there were when it began, also where its pipeline is disabled meanwhile.
 
@@ -93,7 +95,7 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
         workspace = None if self._given is None else os.path.abspath(self._given)
         return {
             published_file(dag_id): _DAG_FILE.format(
-                dag_id=dag_id, pipeline=entry.pipeline, label=entry.label, workspace=workspace
+                dag_id=dag_id, pipeline=entry.pipeline, entry=msgspec.to_builtins(entry), workspace=workspace
             )
             for dag_id, entry in view.dags.items()
         }

@@ -14,12 +14,29 @@ import msgspec
 
 from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.documents import read_document, write_document
+from airflow_ml_pipelines.core.endpoints import read_endpoint
+from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.published import find_published
+from airflow_ml_pipelines.core.recurrence import Recurrence
+from airflow_ml_pipelines.core.schedules import ScheduleDocument, find_schedules
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["DagEntry", "DagView", "current_view", "read_view", "write_view"]
+__all__ = ["DagEntry", "DagView", "ScheduleEntry", "current_view", "read_view", "write_view"]
 
 _DOMAIN = b"ml-pipelines/dag-view/1\n"
+
+
+class ScheduleEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes a DAG one of a schedule.
+
+    :param parameters: values in place of the pipeline's defaults.
+    """
+
+    id: str
+    recurrence: Recurrence
+    experiment: str
+    parameters: dict[str, Any] = {}
+    continue_on_step_failure: bool | None = None
 
 
 class DagEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,10 +44,12 @@ class DagEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param pipeline: the id of a published pipeline.
     :param label: the version's label.
+    :param schedule: None where it runs only when it is started.
     """
 
     pipeline: str
     label: str | None = None
+    schedule: ScheduleEntry | None = None
 
 
 class DagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,12 +66,38 @@ class DagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def current_view(store: Store) -> DagView:
-    """Return the DAGs of the pipelines that are published and not disabled."""
+    """Return the DAGs of the pipelines that are published and of their schedules, without what is disabled."""
     found = {
         document.id: DagEntry(pipeline=document.id, label=document.version)
         for document, _ in find_published(store)
     }
-    return DagView(dags=found)
+    scheduled = {}
+    for schedule in find_schedules(store):
+        pipeline = _pipeline_of(store, schedule)
+        if schedule.status == "Active" and pipeline in found:
+            scheduled[schedule.dag_id] = DagEntry(
+                pipeline=pipeline,
+                label=found[pipeline].label,
+                schedule=ScheduleEntry(
+                    id=schedule.id,
+                    recurrence=schedule.recurrence,
+                    experiment=schedule.experiment,
+                    parameters=schedule.parameters,
+                    continue_on_step_failure=schedule.continue_on_step_failure,
+                ),
+            )
+    return DagView(dags={**found, **scheduled})
+
+
+def _pipeline_of(store: Store, schedule: ScheduleDocument) -> str | None:
+    """Return the published pipeline that a schedule runs at present, None where its endpoint does not run."""
+    if schedule.endpoint is None:
+        return schedule.pipeline
+    try:
+        endpoint = read_endpoint(store, identity=schedule.endpoint)
+    except WorkspaceError:
+        return None
+    return endpoint.pipeline() if endpoint.status == "Active" else None
 
 
 def write_view(store: Store, view: DagView) -> str:

@@ -1,4 +1,4 @@
-"""What this package adds to Airflow's API server: REST calls for published pipelines, endpoints and runs.
+"""What this package adds to Airflow: the timetable of schedules, and REST calls for what is published and for runs.
 
 Every process of Airflow imports plugins, so nothing is imported here that only the API server needs; the application is
 made when it gets its first request.
@@ -13,6 +13,8 @@ try:
     from airflow.sdk.plugins_manager import AirflowPlugin
 except ImportError:  # Airflow 3.1
     from airflow.plugins_manager import AirflowPlugin
+
+from airflow_ml_pipelines.timetables import RecurrenceTimetable
 
 __all__ = ["PREFIX", "MlPipelinesPlugin"]
 
@@ -41,9 +43,10 @@ class _LazyApp:
 
 
 class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
-    """Mounts the REST calls below :data:`PREFIX`."""
+    """Mounts the REST calls below :data:`PREFIX`, and lets Airflow store the timetable."""
 
     name = "ml_pipelines"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [
         {"app": _LazyApp(), "url_prefix": PREFIX, "name": "ML Pipelines"}
     ]
+    timetables: ClassVar[list[type]] = [RecurrenceTimetable]

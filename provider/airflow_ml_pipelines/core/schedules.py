@@ -1,0 +1,93 @@
+"""Schedules of published pipelines and endpoints.
+
+::
+
+    schedules/<id>/<state>.json
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_ml_pipelines.core.errors import WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.recurrence import Recurrence
+from airflow_ml_pipelines.core.states import change_state, read_state
+from airflow_ml_pipelines.core.store import Store
+
+__all__ = ["ScheduleDocument", "change_schedule", "create_schedule", "find_schedules", "read_schedule"]
+
+_FOLDER = "schedules"
+
+
+class ScheduleDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A schedule.
+
+    :param pipeline: the id of a published pipeline; None where it is an endpoint's.
+    :param endpoint: the id of an endpoint, whose default version runs.
+    :param parameters: values of its runs.
+    """
+
+    schema: int = 1
+    id: str
+    name: str
+    description: str | None = None
+    status: Literal["Active", "Disabled"] = "Active"
+    pipeline: str | None = None
+    endpoint: str | None = None
+    experiment: str
+    parameters: dict[str, Any] = {}
+    recurrence: Recurrence
+    continue_on_step_failure: bool | None = None
+    created: float
+
+    @property
+    def dag_id(self) -> str:
+        """The id of the schedule's DAG."""
+        return f"{segment(self.name).replace('=', '-')}.{self.id[:8]}"
+
+
+def create_schedule(store: Store, name: str, **fields: Any) -> ScheduleDocument:
+    """Keep a schedule.
+
+    :param fields: further fields of :class:`ScheduleDocument`.
+    """
+    document = ScheduleDocument(id=secrets.token_hex(16), name=name, created=time.time(), **fields)
+    return change_state(store, f"{_FOLDER}/{document.id}", ScheduleDocument, lambda _: document)
+
+
+def read_schedule(store: Store, identity: str) -> ScheduleDocument:
+    """Return a schedule by its id. :raises WorkspaceError: where there is none."""
+    safe = identity == segment(identity)
+    found = read_state(store, f"{_FOLDER}/{identity}", ScheduleDocument) if safe else None
+    if found is None:
+        known = [item.id for item in find_schedules(store)]
+        raise WorkspaceError(
+            f"there is no schedule {identity[:100]!r} in {store.url}.{did_you_mean(identity[:100], known)}"
+        )
+    return found
+
+
+def change_schedule(
+    store: Store, identity: str, change: Callable[[ScheduleDocument], ScheduleDocument]
+) -> ScheduleDocument:
+    """Change a schedule; of any number of changes at once none is lost."""
+
+    def changed(last: ScheduleDocument | None) -> ScheduleDocument:
+        if last is None:
+            raise WorkspaceError(f"there is no schedule {identity!r} in {store.url}")
+        return change(last)
+
+    return change_state(store, f"{_FOLDER}/{identity}", ScheduleDocument, changed)
+
+
+def find_schedules(store: Store) -> Iterator[ScheduleDocument]:
+    """Yield the schedules, the oldest first."""
+    folders = {info.path.rpartition("/")[0] for info in store.walk(_FOLDER)}
+    found = (read_state(store, folder, ScheduleDocument) for folder in folders)
+    yield from sorted((item for item in found if item is not None), key=lambda item: item.created)
