@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
-__all__ = ["Target", "find_definitions", "is_target", "lint_file", "open_target", "parse_value"]
+__all__ = ["Target", "is_target", "open_target", "parse_value", "pipelines_in"]
 
 
 @dataclass(frozen=True)
@@ -58,39 +57,6 @@ def open_target(text: str) -> Target:
 def is_target(text: str) -> bool:
     """Return whether text names a definition, and not something else such as a run."""
     return text.endswith((".yaml", ".yml", ".py")) or ".py:" in text or Path(text).is_file()
-
-
-def find_definitions(paths: Iterable[str]) -> list[Path]:
-    """Return the definitions that paths name: files as they are, of folders every ``*.pipeline.yaml`` below.
-
-    :raises DefinitionError: where a path does not exist.
-    """
-    found: dict[Path, None] = {}
-    for text in paths:
-        path = Path(text)
-        if path.is_dir():
-            from airflow_ml_pipelines.definition_files import find_pipeline_files
-
-            found |= dict.fromkeys(find_pipeline_files(path))
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise DefinitionError(f"there is no {text} (in {Path.cwd()})")
-    return list(found)
-
-
-def lint_file(path: Path) -> str | None:
-    """Return all that is wrong with a definition, None where nothing is."""
-    try:
-        if path.suffix == ".py":
-            for pipeline in _pipelines(_import(path)).values():
-                pipeline.to_spec()
-        else:
-            open_target(str(path))
-    except MlPipelinesError as error:
-        text = str(error)
-        return text if str(path) in text else f"{path}: {text}"
-    return None
 
 
 def parse_value(spec: ParameterSpec, text: str) -> Any:
@@ -153,6 +119,14 @@ def _from_python(path: Path, name: str) -> Target:
     else:
         raise DefinitionError(f"{path} has no Pipeline in a variable")
     return Target(chosen.to_spec(path.stem), None, chosen.workspace.core)
+
+
+def pipelines_in(path: Path) -> dict[str, Pipeline]:
+    """Return the pipelines that a Python file has in its variables, each once.
+
+    :raises DefinitionError: where running it fails, with the line that does.
+    """
+    return _pipelines(_import(path))
 
 
 def _pipelines(values: dict[str, Any]) -> dict[str, Pipeline]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -80,10 +81,22 @@ class Names:
 
 
 def ignore_syntax() -> str:
-    """Return the syntax of ``.airflowignore`` that Airflow is configured for: ``glob`` or ``regexp``."""
-    from airflow.configuration import conf
+    """Return the syntax of ``.airflowignore`` that Airflow is configured for: ``glob`` or ``regexp``.
 
-    return conf.get("core", "dag_ignore_file_syntax", fallback="glob") or "glob"
+    Where Airflow is not imported yet, as by the command line, its configuration is read without it.
+    """
+    configuration = sys.modules.get("airflow.configuration")
+    if configuration is not None:
+        return configuration.conf.get("core", "dag_ignore_file_syntax", fallback="glob") or "glob"
+    if found := os.environ.get("AIRFLOW__CORE__DAG_IGNORE_FILE_SYNTAX"):
+        return found
+    from configparser import ConfigParser, Error
+
+    file = os.environ.get("AIRFLOW_CONFIG") or f"{os.environ.get('AIRFLOW_HOME') or '~/airflow'}/airflow.cfg"
+    parser = ConfigParser(interpolation=None)
+    with suppress(Error, OSError, UnicodeDecodeError):
+        parser.read(os.path.expanduser(file), encoding="utf-8")
+    return parser.get("core", "dag_ignore_file_syntax", fallback="glob") or "glob"
 
 
 def _walk(folder: Path, ignored: list[tuple[Path, _Rules]], seen: set[str]) -> Iterator[Path]:

@@ -312,28 +312,6 @@ def test_regenerate_outputs_runs_all(shop, capsys):
     assert "regenerate_outputs is true" in capsys.readouterr().out
 
 
-def test_lint_names_all_errors_of_all_files(shop, capsys):
-    assert main(["lint", "."]) == 0
-    assert "1 of 1 definition without errors" in capsys.readouterr().out
-    shop.write("more/bad.pipeline.yaml", "steps:\n  a:\n    scrip: a.py\n  b:\n    script: gone.py\n")
-    shop.write("more/worse.pipeline.yaml", "steps: [\n")
-    shop.write(".hidden/no.pipeline.yaml", "steps: [\n")
-    assert main(["lint", "."]) == 1
-    text = capsys.readouterr().out
-    assert "bad.pipeline.yaml:3" in text
-    assert "worse.pipeline.yaml:" in text
-    assert "hidden" not in text
-    assert "1 of 3 definitions without errors" in text
-    assert main(["lint", "shop.pipeline.yaml", "shop.py"]) == 0
-
-
-def test_lint_of_nothing_is_a_usage_error(shop, capsys):
-    shop.write("empty/x.txt")
-    assert main(["lint", "empty"]) == 2
-    assert main(["lint", "gone"]) == 1
-    assert "there is no gone" in capsys.readouterr().err
-
-
 def test_init_makes_a_workspace(project, capsys):
     assert main(["init", "here", "--name", "new"]) == 0
     assert "workspace 'new' is in" in capsys.readouterr().out

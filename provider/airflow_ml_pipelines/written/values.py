@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from airflow_ml_pipelines.written.positions import MERGE, Found, merged_nodes, span
@@ -30,7 +30,7 @@ SELF = ""
 DEEPEST = 100
 """How many levels of lists and mappings a text may have."""
 
-Places = Mapping[str, Any] | str | None
+Places = dict[str, Any] | str | None
 """What matters about the values below a place: a marker for all of them, or by the key, ``*`` for any key."""
 
 _LARGEST = 100_000
@@ -189,7 +189,7 @@ class Builder:
 
     def _scalar(self, node: Any, places: Places) -> Any:
         tag, text = node.tag, node.value
-        kind = places.get(SELF) if isinstance(places, Mapping) else places
+        kind = places.get(SELF) if type(places) is dict else places
         if tag in (_TEXT, MERGE) or (kind == AS_WRITTEN and tag in _READ):
             if kind == ANYTHING and not node.style:
                 self._check_ambiguity(node)
@@ -225,7 +225,7 @@ class Builder:
 
 
 def _below(places: Places, key: str) -> Places:
-    if isinstance(places, Mapping):
+    if type(places) is dict:  # several times faster than asking for a Mapping, for each value of each file
         return places.get(key) or places.get("*")
     return places
 
