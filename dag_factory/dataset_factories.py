@@ -213,7 +213,7 @@ class TabularFactory:
             locations=(Location(datastore=datastore, path=""),),
             tabular=tabular_format(where, format="parquet", set_column_types=set_column_types),
             query=text.strip(),
-            query_timeout=query_timeout,
+            query_timeout=float(query_timeout),
         )
         return TabularDataset(data, None if workspace is None else workspace.core)
 

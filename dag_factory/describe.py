@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
@@ -14,6 +15,7 @@ from airflow_ml_pipelines.written.source import Source
 from dag_factory._check import kind_of
 from dag_factory.definition import PipelineDefinition
 from dag_factory.unresolve import document_of
+from dag_factory.yaml_write import document
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
-__all__ = ["describe_pipeline", "make_dag", "rebase", "save_spec"]
+__all__ = [
+    "describe_pipeline",
+    "extend_definition",
+    "make_dag",
+    "rebase_definition",
+    "save_spec",
+]
 
 
 class _Code(Source):
@@ -40,21 +48,43 @@ class _Code(Source):
         return self._base
 
 
-def describe_pipeline(spec: PipelineSpec, fields: Mapping[str, Any]) -> PipelineDefinition:
+def describe_pipeline(
+    spec: PipelineSpec,
+    fields: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> PipelineDefinition:
     """Return the definition of a pipeline.
 
     :param fields: further fields: ``schedule``, ``tags``, ``owner`` …; a ``timedelta`` may stand for a duration.
+    :param settings: further fields of steps, by the steps' ids.
     :raises DefinitionError: where a field does not exist or can't have its value.
     """
+    document = document_of(spec)
+    for step, more in settings.items():
+        document["steps"][step] |= more
+    return PipelineDefinition.from_document(
+        _with_fields(document, fields), source=_Code(spec.base_directory or ".")
+    )
+
+
+def extend_definition(definition: PipelineDefinition, fields: Mapping[str, Any]) -> PipelineDefinition:
+    """Return a definition with further fields; see :func:`describe_pipeline`."""
+    if not fields:
+        return definition
+    return PipelineDefinition.from_document(
+        _with_fields(document(definition), fields), source=definition.source
+    )
+
+
+def _with_fields(document: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    taken = sorted(document.keys() & fields.keys())
+    if taken:
+        raise DefinitionError(f"{', '.join(taken)} is what the pipeline says itself: leave it out here")
     given = {
         name: value.total_seconds() if isinstance(value, timedelta) else value
         for name, value in fields.items()
     }
-    document = document_of(spec)
-    taken = sorted(document.keys() & given.keys())
-    if taken:
-        raise DefinitionError(f"{', '.join(taken)} is what the pipeline says itself: leave it out here")
-    return PipelineDefinition.from_document({**document, **given}, source=_Code(spec.base_directory or "."))
+    return {**document, **given}
 
 
 def save_spec(spec: PipelineSpec, path: str | os.PathLike[str]) -> None:
@@ -62,17 +92,26 @@ def save_spec(spec: PipelineSpec, path: str | os.PathLike[str]) -> None:
     Path(path).write_text(PipelineDefinition.from_spec(spec).to_yaml(), encoding="utf-8")
 
 
-def rebase(spec: PipelineSpec, folder: Path) -> PipelineSpec:
-    """Return a pipeline whose source directories are relative to a folder, as far as they are on the same drive."""
-    import msgspec
+def rebase_definition(definition: PipelineDefinition, folder: Path) -> PipelineDefinition:
+    """Return a definition whose source directories are relative to a folder, as far as they are on the same drive."""
+    base = definition.source.folder or Path()
 
-    steps = []
-    for step in spec.steps:
-        source = os.path.abspath(os.path.join(spec.base_directory, step.source_directory))
+    def moved(source: str) -> str:
+        place = os.path.abspath(os.path.join(base, source))
         with suppress(ValueError):  # on another drive
-            source = os.path.relpath(source, folder)
-        steps.append(msgspec.structs.replace(step, source_directory=Path(source).as_posix()))
-    return msgspec.structs.replace(spec, steps=tuple(steps), base_directory=str(folder))
+            place = os.path.relpath(place, folder)
+        return Path(place).as_posix()
+
+    steps = {
+        name: step.model_copy(update={"source_directory": moved(step.source_directory)})
+        if step.source_directory is not None
+        else step
+        for name, step in definition.steps.items()
+    }
+    common = moved(definition.source_directory or ".")
+    return definition.model_copy(
+        update={"steps": steps, "source_directory": common if common != "." else definition.source_directory}
+    )
 
 
 def make_dag(pipeline: Pipeline, dag_id: str | None, schedule: Any, fields: Mapping[str, Any]) -> DAG:

@@ -76,6 +76,7 @@ class Pipeline:
         self._source = None if source is None else os.fspath(source)
         self._closure = resolve_closure
         self._bases = _bases()
+        self._definition: PipelineDefinition | None = None
         self._assembly: Assembly | None = self._assemble()
         self._spec = self._assembly.spec
 
@@ -89,6 +90,7 @@ class Pipeline:
         self.workspace = workspace
         self.name = definition.name
         self.description = definition.description
+        self._definition = definition
         self._assembly = None
         self._spec = definition.to_spec()
         return self
@@ -128,25 +130,28 @@ class Pipeline:
         :param fields: further fields of the definition: ``schedule``, ``tags``, ``owner`` …
         :raises DefinitionError: where a field does not exist or can't have its value.
         """
-        from dag_factory.describe import describe_pipeline
+        from dag_factory.describe import describe_pipeline, extend_definition
 
-        return describe_pipeline(self.to_spec(name), fields)
+        if self._definition is not None:
+            return extend_definition(self._definition, fields)
+        return describe_pipeline(self.to_spec(name), fields, self._task_settings())
 
-    @checked
-    def to_yaml(self, path: str | os.PathLike[str] | None = None, name: str | None = None) -> str:
+    def to_yaml(
+        self, path: str | os.PathLike[str] | None = None, name: str | None = None, **fields: Any
+    ) -> str:
         """Return the YAML document that describes the pipeline.
 
         :param path: a file to write it to, whose name is the pipeline's where it has none; source directories are
             then relative to its folder.
+        :param fields: further fields of the definition, as :meth:`to_definition` takes them.
         """
         if path is None:
-            return self.to_definition(name).to_yaml()
-        from dag_factory.describe import describe_pipeline, rebase
+            return self.to_definition(name, **fields).to_yaml()
+        from dag_factory.describe import rebase_definition
 
         target = Path(path)
-        stem = target.name.partition(".")[0]
-        spec = rebase(self.to_spec(name or stem), target.absolute().parent)
-        text = describe_pipeline(spec, {}).to_yaml()
+        definition = self.to_definition(name or target.name.partition(".")[0], **fields)
+        text = rebase_definition(definition, target.absolute().parent).to_yaml()
         target.write_text(text, encoding="utf-8")
         return text
 
@@ -228,6 +233,11 @@ class Pipeline:
             version=version,
             continue_on_step_failure=continue_on_step_failure,
         )
+
+    def _task_settings(self) -> dict[str, Mapping[str, Any]]:
+        assert self._assembly is not None
+        ids = self._assembly.ids
+        return {ids[step]: step.task_settings for step in self.steps if step.task_settings}
 
     def _assemble(self) -> Assembly:
         return assemble(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import check_name, checked, expect, kind_of, warn
 from dag_factory.bind import BoundPorts, bind_ports
+from dag_factory.task_settings import check_duration, check_settings
 
 if TYPE_CHECKING:
     from dag_factory.compute import ComputeTarget
@@ -33,6 +36,9 @@ class PipelineStep:
     :param outputs: what it writes.
     :param arguments: what its script is started with.
     """
+
+    task_settings: Mapping[str, Any] = MappingProxyType({})
+    """What its task in Airflow is given besides; fields of a step's definition."""
 
     def __init__(
         self,
@@ -93,7 +99,14 @@ class PythonScriptStep(PipelineStep):
         relative to it.
     :param ignore: git patterns of files of ``source_directory`` that the step does not see, on top of its ignore
         file's.
-    :param timeout: after how many seconds the script is ended; that of ``runconfig`` if left out.
+    :param timeout: after how many seconds the script is ended (a ``timedelta`` or text such as ``1h30m`` too); that
+        of ``runconfig`` if left out.
+    :param description: for people.
+    :param retries: how often Airflow tries the step again; what the pipeline says if left out, as those that follow.
+    :param retry_delay: how long Airflow waits before it does; as ``timeout``.
+    :param pool: the pool of the step's task in Airflow.
+    :param queue: the queue of the step's task in Airflow.
+    :param priority_weight: the weight of the step's task in Airflow.
     :param target: another word for ``compute_target``.
     :raises TypeError: where something is of a type that it can't be.
     :raises DefinitionError: where inputs, outputs and arguments don't fit together.
@@ -117,7 +130,13 @@ class PythonScriptStep(PipelineStep):
         hash_paths: Sequence[str] | None = None,
         *,
         ignore: Sequence[str] | None = None,
-        timeout: float | None = None,
+        timeout: float | str | timedelta | None = None,
+        description: str | None = None,
+        retries: int | None = None,
+        retry_delay: float | str | timedelta | None = None,
+        pool: str | None = None,
+        queue: str | None = None,
+        priority_weight: int | None = None,
         target: ComputeTarget | str | tuple[str, str] | None = None,
     ) -> None:
         where = "PythonScriptStep"
@@ -137,7 +156,16 @@ class PythonScriptStep(PipelineStep):
         self.ignore = tuple(_paths(f"{where}(ignore=…)", ignore))
         self.runconfig = _runconfig(f"{where}(runconfig=…)", runconfig)
         self.compute_target = _target(where, compute_target, target)
-        self.timeout = timeout
+        self.timeout = check_duration(f"{where}(timeout=…)", timeout)
+        self.task_settings = check_settings(
+            where,
+            description=description,
+            retries=retries,
+            retry_delay=retry_delay,
+            pool=pool,
+            queue=queue,
+            priority_weight=priority_weight,
+        )
         _check_runconfig_params(f"{where}(runconfig_pipeline_params=…)", runconfig_pipeline_params)
         super().__init__(name or self.script_name, inputs, outputs, arguments, params)
 
