@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import sys
 import warnings
@@ -17,7 +16,6 @@ __all__ = ["check_name", "checked", "expect", "kind_of", "warn"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_PACKAGE = os.path.dirname(__file__)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -79,9 +77,11 @@ def check_name(where: str, name: str) -> str:
 
 def warn(message: str) -> None:
     """Warn the caller outside of this package."""
+    from dag_factory.calls import is_ours
+
     level = 1
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - warnings has no other way before Python 3.12
-    while frame is not None and os.path.dirname(frame.f_code.co_filename) == _PACKAGE:
+    while frame is not None and is_ours(frame.f_code.co_filename):
         level += 1
         frame = frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import kind_of
+from dag_factory.calls import Call, failure, refuse
 from dag_factory.pipeline_parameter import PipelineParameter
 from dag_factory.ports import Produced, origin_of
 from dag_factory.source_folders import choose_base, relative_source
@@ -85,11 +86,14 @@ def assemble(
     if not listed:
         raise DefinitionError("Pipeline(steps=…): expected at least one step, found none")
     members = _close(listed, after) if resolve_closure else listed
-    _check_producers(members)
+    problems: list[tuple[Call | None, str]] = []
+    base = choose_base(members, source_directory, bases, problems)
+    _check_producers(members, problems)
+    _check_parameters(members, problems)
+    refuse(problems)
     needs = {step: _needs(step, members, after) for step in members}
     steps = _sort(members, needs)
     ids = _name(steps)
-    base = choose_base(steps, source_directory, bases)
     specs = tuple(
         _step_spec(
             step,
@@ -99,7 +103,7 @@ def assemble(
         )
         for step in steps
     )
-    _check_destinations(specs)
+    _check_destinations(steps, specs)
     spec = PipelineSpec(
         name=name,
         steps=specs,
@@ -163,23 +167,25 @@ def _close(
     return list(members)
 
 
-def _check_producers(members: Sequence[PipelineStep]) -> None:
+def _check_producers(members: Sequence[PipelineStep], problems: list[tuple[Call | None, str]]) -> None:
     makers: dict[int, PipelineStep] = {}
     for step in members:
         for name, output in step.ports.outputs.items():
             other = makers.setdefault(id(output), step)
             if other is not step:
-                raise DefinitionError(
+                message = (
                     f"steps {other.name!r} and {step.name!r} both make the output {name!r}: give each one of its own, "
                     "or let one of them read it with .as_input()"
                 )
+                problems.append((step.made_at, message))
     for step in members:
         for name, port in step.ports.inputs.items():
             if isinstance(port.source, Produced) and id(port.source) not in makers:
-                raise DefinitionError(
+                message = (
                     f"step {step.name!r}: input {name!r} reads {port.source!r}, which no step of the pipeline makes: "
                     "put it into a step's arguments or outputs, and that step into the pipeline"
                 )
+                problems.append((step.made_at, message))
 
 
 def _needs(
@@ -197,9 +203,8 @@ def _sort(
     while left:
         ready = next((step for step in left if needs[step] <= done.keys()), None)
         if ready is None:
-            raise DefinitionError(
-                f"the steps form a cycle: {_cycle(left, needs)}: take one of these edges out"
-            )
+            message = f"the steps form a cycle: {_cycle(left, needs)}: take one of these edges out"
+            raise failure([(left[0].made_at, message)])
         left.remove(ready)
         done[ready] = None
     return list(done)
@@ -234,24 +239,30 @@ def _name(steps: Iterable[PipelineStep]) -> dict[PipelineStep, str]:
 
 
 def _parameters(steps: Sequence[PipelineStep]) -> tuple[ParameterSpec, ...]:
+    specs = (parameter.to_spec() for step in steps for parameter in _used(step))
+    return tuple({spec.name: spec for spec in specs}.values())
+
+
+def _check_parameters(members: Sequence[PipelineStep], problems: list[tuple[Call | None, str]]) -> None:
     found: dict[str, tuple[ParameterSpec, PipelineStep]] = {}
-    for step in steps:
+    for step in members:
         for parameter in _used(step):
             spec = parameter.to_spec()
             known, other = found.setdefault(spec.name, (spec, step))
             if known != spec:
-                raise DefinitionError(
+                message = (
                     f"pipeline parameter {spec.name!r} is {_brief(known)} in step {other.name!r} and {_brief(spec)} in "
                     f"step {step.name!r}: use one PipelineParameter in both"
                 )
-    for step in steps:
+                problems.append((parameter.made_at, message))
+    for step in members:
         for name, value in step.params.items():
             if name in found and not (isinstance(value, PipelineParameter) and value.name == name):
-                raise DefinitionError(
+                message = (
                     f"step {step.name!r}: params has {name!r}, which is a pipeline parameter as well: "
                     "give one of them another name"
                 )
-    return tuple(spec for spec, _ in found.values())
+                problems.append((step.made_at, message))
 
 
 def _used(step: PipelineStep) -> Iterator[PipelineParameter]:
@@ -296,23 +307,26 @@ def _step_spec(
     )
 
 
-def _check_destinations(specs: Iterable[StepSpec]) -> None:
-    """Refuse an output that would lie at the place of another, or in it."""
+def _check_destinations(steps: Sequence[PipelineStep], specs: Iterable[StepSpec]) -> None:
+    """Refuse outputs that would lie at the place of others, or in them."""
     taken: list[tuple[str | None, str, str, str]] = []
-    for step in specs:
-        for output in step.outputs:
+    problems: list[tuple[Call | None, str]] = []
+    for step, spec in zip(steps, specs, strict=True):
+        for output in spec.outputs:
             if output.path is None:
                 continue
-            place = output.path.replace("{output-name}", output.name).replace("{run-id}", f"{{{step.id}}}")
+            place = output.path.replace("{output-name}", output.name).replace("{run-id}", f"{{{spec.id}}}")
             for store, other, step_name, name in taken:
                 one, two = f"{place}/", f"{other}/"
                 if store == output.datastore and (one.startswith(two) or two.startswith(one)):
-                    raise DefinitionError(
-                        f"output {output.name!r} of step {step.name!r} is written to {output.path!r}, where output "
+                    message = (
+                        f"output {output.name!r} of step {spec.name!r} is written to {output.path!r}, where output "
                         f"{name!r} of step {step_name!r} is written too: give each a place of its own, "
                         "or {run-id} in the path"
                     )
-            taken.append((output.datastore, place, step.name, output.name))
+                    problems.append((step.ports.outputs[output.name].made_at, message))
+            taken.append((output.datastore, place, spec.name, output.name))
+    refuse(problems)
 
 
 def _value(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
 from dag_factory._check import checked, expect, kind_of
 from dag_factory.assemble import Assembly, StepSequence, assemble
+from dag_factory.calls import Call
 from dag_factory.datastore import Datastore
 
 if TYPE_CHECKING:
@@ -256,14 +256,8 @@ def _bases() -> list[Path]:
 
     A scheduler imports a DAG file in a folder of its own choice.
     """
-    here = os.path.dirname(os.path.abspath(__file__))
     bases = [Path.cwd()]
-    frame = sys._getframe(1)  # noqa: SLF001 - the caller's file is all that is looked at
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if os.path.dirname(os.path.abspath(file)) != here:
-            if os.path.isfile(file):
-                bases.append(Path(file).absolute().parent)
-            break
-        frame = frame.f_back  # type: ignore[assignment]
+    call = Call.here()
+    if call is not None and os.path.isfile(call.file):
+        bases.append(Path(call.file).absolute().parent)
     return bases

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError, ParameterError
 from dag_factory._check import check_name, checked, kind_of
+from dag_factory.calls import Made
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import ParameterSpec
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PipelineParameter", "data_document"]
 
 
-class PipelineParameter:
+class PipelineParameter(Made):
     """A value that each run of a pipeline may set, by name.
 
     It stands in ``arguments`` or ``params`` of any number of steps, or, with data as its default, in ``inputs``.

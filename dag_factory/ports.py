@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import check_name, warn
+from dag_factory.calls import Made
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import (
@@ -38,7 +39,7 @@ _TAKEN = frozenset(
 )
 
 
-class Produced:
+class Produced(Made):
     """What a step writes: made by one step, read by any number of others.
 
     :ivar name: None where its place in the step is to give it one.

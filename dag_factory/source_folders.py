@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.errors import did_you_mean
+from dag_factory.calls import Call
 from dag_factory.steps import PipelineStep, PythonScriptStep
 
 __all__ = ["choose_base", "relative_source"]
 
 
-def choose_base(steps: Sequence[PipelineStep], default: str | None, bases: Sequence[Path]) -> Path:
-    """Return the first base under which every script is there; one that holds all folders is better."""
+def choose_base(
+    steps: Sequence[PipelineStep],
+    default: str | None,
+    bases: Sequence[Path],
+    problems: list[tuple[Call | None, str]],
+) -> Path:
+    """Return the first base under which every script is there; one that holds all folders is better.
+
+    :param problems: where there is none, each script that is missing is added to it.
+    """
     scripts = [step for step in steps if isinstance(step, PythonScriptStep)]
     folders = [Path(_source(step, default)) for step in scripts]
     candidates = list(bases) or [Path.cwd()]
@@ -25,31 +34,26 @@ def choose_base(steps: Sequence[PipelineStep], default: str | None, bases: Seque
         )
     ]
     if not whole:
-        _refuse_scripts(scripts, folders, candidates[0])
+        base = candidates[0]
+        found = (_missing(step, base / folder) for step, folder in zip(scripts, folders, strict=True))
+        problems += [(step.made_at, text) for step, text in zip(scripts, found, strict=True) if text]
+        return base
     return next(
         (base for base in whole if all((base / folder).is_relative_to(base) for folder in folders)), whole[0]
     )
 
 
-def _refuse_scripts(steps: Sequence[PythonScriptStep], folders: Sequence[Path], base: Path) -> None:
-    from difflib import get_close_matches
-
-    problems = []
-    for step, folder in zip(steps, folders, strict=True):
-        place = base / folder
-        if (place / step.script_name).is_file():
-            continue
-        if not place.is_dir():
-            problems.append(f"step {step.name!r}: there is no source_directory {place}")
-            continue
-        scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place))
-        close = get_close_matches(step.script_name, scripts, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        known = f" There are: {', '.join(scripts[:20])}." if scripts else ""
-        problems.append(
-            f"step {step.name!r}: there is no script {step.script_name!r} in {place}.{hint}{known}"
-        )
-    raise DefinitionError("\n".join(problems))
+def _missing(step: PythonScriptStep, place: Path) -> str | None:
+    """Return what is missing of a step in its source directory."""
+    if (place / step.script_name).is_file():
+        return None
+    if not place.is_dir():
+        return f"step {step.name!r}: there is no source_directory {place}"
+    scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place))
+    hint = did_you_mean(step.script_name, scripts) if scripts else ""
+    return (
+        f"step {step.name!r}: there is no script {step.script_name!r} in {place}{f'.{hint}' if hint else ''}"
+    )
 
 
 def _scripts(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import check_name, checked, expect, kind_of, warn
 from dag_factory.bind import BoundPorts, bind_ports
+from dag_factory.calls import Made
 from dag_factory.task_settings import check_duration, check_settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _RUNCONFIG_PARAMETERS = (
 )
 
 
-class PipelineStep:
+class PipelineStep(Made):
     """What all steps have in common.
 
     :param name: what people call it.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError, ParameterError, did_you_mean
+from dag_factory.calls import Call, is_ours, show_file
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import ParameterSpec, PipelineSpec
@@ -158,18 +158,41 @@ def _import(path: Path) -> dict[str, Any]:
     sys.path.insert(0, str(path.absolute().parent))  # as when the file itself is run
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise DefinitionError(f"{error.filename}:{error.lineno}: {error.msg}") from None
-    except Exception as error:
-        text = str(error) if isinstance(error, MlPipelinesError) else f"{type(error).__name__}: {error}"
-        raise DefinitionError(f"{path}:{_line(error, path)}: {text}") from error
+    except (Exception, SystemExit) as error:
+        raise _failure(path, error) from error
     finally:
         sys.path.remove(str(path.absolute().parent))
     return vars(module)
 
 
-def _line(error: Exception, path: Path) -> int:
-    frames = traceback.extract_tb(error.__traceback__)
-    return next(
-        (frame.lineno or 0 for frame in reversed(frames) if Path(frame.filename) == path.absolute()), 0
-    )
+def _failure(path: Path, error: BaseException) -> DefinitionError:
+    """Return an error that says what a Python file failed with, and shows the line."""
+    from airflow_ml_pipelines.written.excerpt import show_excerpt
+    from airflow_ml_pipelines.written.source import Finding
+
+    if isinstance(error, MlPipelinesError) and error.findings:
+        findings = error.findings
+    elif isinstance(error, SyntaxError) and error.lineno:
+        column, line = (error.offset or 1) - 1, (error.text or "").rstrip("\n")
+        excerpt = show_excerpt(line, error.lineno, column, 1) if line else ""
+        findings = (
+            Finding(show_file(error.filename or str(path)), error.lineno, column + 1, 1, error.msg, excerpt),
+        )
+    else:
+        call = Call.of(error.__traceback__)
+        message = _said(error)
+        findings = (call.find(message) if call else Finding(str(path), 1, 1, 1, message),)
+    failure = DefinitionError("\n".join(map(str, findings)))
+    failure.findings = findings
+    return failure
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, with its type where it is not one of ours."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    ours = traceback is not None and is_ours(traceback.tb_frame.f_code.co_filename)
+    if isinstance(error, MlPipelinesError) or (ours and isinstance(error, TypeError | ValueError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -10,6 +10,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.workspace_file import load_workspace
 from broken.cases import read_cases
 from dag_factory.definition import PipelineDefinition
+from dag_factory.lint import lint_files
 
 
 @pytest.fixture
@@ -52,3 +53,19 @@ def test_all_that_is_wrong_with_a_workspace_file_is_told(folder, case):
     found = messages_of(caught.value, case.text, str(folder / "workspace.yaml"))
     assert case.fits(found), "\n".join(found)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", read_cases("pipelines"))
+def test_all_that_is_wrong_with_a_python_file_is_told(folder, case):
+    """With the line of the call, also where the mistake is noticed later."""
+    (folder / "workspace.yaml").write_text("")
+    (folder / "p.py").write_text(case.text)
+    found = lint_files([Path("p.py")])[Path("p.py")]
+    shown = [
+        f"{finding.file.removeprefix(f'{folder}/')}:{finding.line}:{finding.column}: {finding.message}".replace(
+            f"{folder}/", ""
+        )
+        for finding in found
+    ]
+    assert case.fits(shown), "\n".join(shown)
+    assert all(finding.excerpt for finding in found)

@@ -184,10 +184,12 @@ def test_missing_scripts_are_all_named_with_the_nearest(ws, scripts):
     ]
     with pytest.raises(DefinitionError) as error:
         Pipeline(ws, wrong)
-    first, second = str(error.value).splitlines()
-    assert "there is no script 'aa.py' in" in first
-    assert "Did you mean 'a.py'" in first
-    assert "there is no source_directory" in second
+    first, second = error.value.findings
+    assert "there is no script 'aa.py' in" in first.message
+    assert "Did you mean 'a.py'" in first.message
+    assert 'PythonScriptStep("aa.py", source_directory="src")' in first.excerpt
+    assert "there is no source_directory" in second.message
+    assert str(error.value).startswith(f"{__file__}:")
 
 
 def test_a_step_is_made_before_its_script(ws, scripts):

@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.spec import Data, Location, ParameterSpec, Regist
 __all__ = ["argument_text", "check_parameters", "check_value", "read_data"]
 
 _SHOWN = 200
+_LEAST, _MOST = -(2**63), 2**63 - 1  # what documents can hold
 
 
 def check_parameters(specs: Sequence[ParameterSpec], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _typed(spec: ParameterSpec, value: Any) -> Any:
     if spec.type == "string":
         return value if isinstance(value, str) else None
     if spec.type == "integer":
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and _LEAST <= value <= _MOST else None
     try:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
     except OverflowError:  # an integer that no float can be
