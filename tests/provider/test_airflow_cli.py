@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +52,36 @@ def test_help_of_airflow_names_the_commands(capsys):
     text = capsys.readouterr().out
     assert "explain" in text
     assert "say in what steps differ from earlier ones" in " ".join(text.split())
+
+
+def test_the_real_command_checks_definitions(tmp_path):
+    (tmp_path / "a.py").touch()
+    (tmp_path / "good.pipeline.yaml").write_text("steps: {a: {script: a.py}}\n")
+    (tmp_path / "bad.pipeline.yaml").write_text("steps: {a: {scrpt: a.py}}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "ml-pipelines", "lint", "."],
+        cwd=tmp_path,
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path / "airflow")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "bad.pipeline.yaml:1:13: steps.a.scrpt: unknown field. Did you mean 'script'?" in done.stdout
+    assert "1 of 2 definitions without errors" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+LIGHT = """
+import json, sys
+import airflow.cli.cli_config
+before = set(sys.modules)
+from dag_factory.airflow_cli import get_commands
+get_commands()
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print("RESULT" + json.dumps(sorted(new - set(sys.stdlib_module_names))))
+"""
+
+
+def test_every_command_of_airflow_pays_for_the_names_of_ours_alone():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.rpartition("RESULT")[2]) == ["dag_factory"]
