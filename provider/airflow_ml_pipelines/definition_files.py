@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "IGNORE_FILE",
     "SUFFIXES",
-    "Names",
+    "Heads",
     "find_pipeline_files",
     "ignore_syntax",
     "name_in",
@@ -28,6 +28,8 @@ IGNORE_FILE: Final = ".airflowignore"
 _NAME_LINE = re.compile(rb"^name:[ \t]*([\"']?)([A-Za-z0-9_.-]+)\1[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _MAY_BE_NAME = re.compile(rb"^(?:name[ \t]*:|<<|[^\s#A-Za-z_])", re.MULTILINE)
 """A line at the margin that may give the name in another way: a field in quotes, ``{``, ``<<``, ``? name``."""
+
+_EXTENDS_LINE = re.compile(rb"^extends:[ \t]*([\"']?)([^\"'#\r\n\0]+?)\1[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 _Rules = Callable[[str], bool]
 
@@ -56,28 +58,74 @@ def name_in(file: Path) -> str | None:
     return None if _MAY_BE_NAME.search(data) else pipeline_name(file)
 
 
-class Names:
-    """The names of definitions; a file that did not change is read once."""
+class Heads:
+    """What definitions say of themselves at the margin: names, and the files that they extend.
+
+    A file that did not change is read once.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[int, int, str | None]] = {}
+        self._known: dict[Path, _Head] = {}
+        self._last: dict[Path, _Head] = {}
+
+    def read(self, files: Iterable[Path]) -> None:
+        """Take over what changed in files."""
+        self._last, self._known = self._known, {}
+        for file in files:
+            self._head(file)
 
     def taken(self, files: Iterable[Path]) -> dict[Path, Path]:
         """Return the definitions whose name one before them has already, and that one."""
-        known = {}
         first: dict[str, Path] = {}
         taken = {}
         for file in files:
-            with suppress(FileNotFoundError):
-                status = file.stat()
-                entry = self._known.get(file)
-                if entry is None or entry[:2] != (status.st_mtime_ns, status.st_size):
-                    entry = (status.st_mtime_ns, status.st_size, name_in(file))
-                known[file] = entry
-                if entry[2] is not None and first.setdefault(entry[2], file) != file:
-                    taken[file] = first[entry[2]]
-        self._known = known
+            name = self._head(file).name
+            if name is not None and first.setdefault(name, file) != file:
+                taken[file] = first[name]
         return taken
+
+    def modified(self, file: Path) -> int:
+        """Return when a definition, or a file that it extends, was last changed; in nanoseconds since the epoch."""
+        latest, seen = 0, set()
+        current: Path | None = file
+        while current is not None and current not in seen:
+            seen.add(current)
+            head = self._head(current)
+            latest = max(latest, head.modified)
+            current = head.extends
+        return latest
+
+    def _head(self, file: Path) -> _Head:
+        head = self._known.get(file)
+        if head is None:
+            head = self._known[file] = self._read(file)
+        return head
+
+    def _read(self, file: Path) -> _Head:
+        try:
+            status = file.stat()
+        except OSError:
+            return _Head(0, 0, None, None)
+        head = self._last.get(file)
+        if head is not None and (head.modified, head.size) == (status.st_mtime_ns, status.st_size):
+            return head
+        return _Head(status.st_mtime_ns, status.st_size, name_in(file), _extends_in(file))
+
+
+class _Head(NamedTuple):
+    modified: int
+    size: int
+    name: str | None
+    extends: Path | None
+
+
+def _extends_in(file: Path) -> Path | None:
+    """Return the file that a definition extends, as far as that can be told without reading it as YAML."""
+    try:
+        found = _EXTENDS_LINE.search(file.read_bytes())
+    except OSError:
+        return None
+    return Path(os.path.normpath(file.parent / os.fsdecode(found[2]))) if found else None
 
 
 def ignore_syntax() -> str:
@@ -130,7 +178,7 @@ def _walk(folder: Path, ignored: list[tuple[Path, _Rules]], seen: set[str]) -> I
 
 def _read_rules(file: Path) -> _Rules:
     """Return what tells whether an ``.airflowignore`` names a path, in the syntax that Airflow is configured for."""
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     if ignore_syntax() == "regexp":
         patterns = []
         for line in lines:

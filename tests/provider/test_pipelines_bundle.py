@@ -230,6 +230,23 @@ def test_a_dag_file_has_the_time_stamp_of_its_definition_so_that_changed_ones_ar
         assert made.stat().st_mtime_ns == stamp
 
 
+def test_a_change_of_a_file_that_a_definition_extends_is_a_change_of_the_definition(folder):
+    file = folder.write(
+        "sub/one.pipeline.yaml", "extends: ../team.yaml  # ours\nsteps: {a: {script: a.py}}\n"
+    )
+    other = folder.write("two.pipeline.yaml", GOOD)
+    team = folder.write("team.yaml", "extends: 'all.yaml'\n")
+    everybody = folder.write("all.yaml", "extends: team.yaml\n")  # a circle is an error of its own
+    for place in (file, other, team, everybody):
+        os.utime(place, ns=(1_000_000_000, 1_000_000_000))
+    bundle = folder.bundle()
+    for number, place in enumerate((everybody, team, file), 2):
+        os.utime(place, ns=(number * 1_000_000_000,) * 2)
+        bundle.refresh()
+        assert (bundle.path / "sub/one.pipeline.yaml.py").stat().st_mtime == number
+        assert (bundle.path / "two.pipeline.yaml.py").stat().st_mtime == 1
+
+
 def test_a_refresh_takes_over_what_changed_in_the_folder(folder):
     folder.write("one.pipeline.yaml", GOOD)
     gone = folder.write("gone/two.pipeline.yaml", GOOD)

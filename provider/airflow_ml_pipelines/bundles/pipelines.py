@@ -15,7 +15,7 @@ from airflow.dag_processing.bundles.local import LocalDagBundle  # noqa: TID253
 
 from airflow_ml_pipelines.bundles.view import View, remove_orphans
 from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
-from airflow_ml_pipelines.definition_files import Names
+from airflow_ml_pipelines.definition_files import Heads
 
 __all__ = ["PipelinesBundle"]
 
@@ -60,7 +60,7 @@ class PipelinesBundle(BaseDagBundle):  # type: ignore[misc]
         self.wrapped = self._wrap(folder, bundle)
         self.supports_versioning = self.wrapped.supports_versioning
         self._workspace = None if workspace is None else os.fspath(workspace)
-        self._names = Names()
+        self._heads = Heads()
 
     @property
     def path(self) -> Path:
@@ -87,7 +87,7 @@ class PipelinesBundle(BaseDagBundle):  # type: ignore[misc]
     def refresh(self) -> None:
         """Take the latest state of the folder into the view."""
         self.wrapped.refresh()
-        self._view.update(self._names)
+        self._view.update(self._heads)
         remove_orphans(self._view)
         _warm_up()
 

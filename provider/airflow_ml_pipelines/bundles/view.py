@@ -27,7 +27,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.definition_files import (
     IGNORE_FILE,
     SUFFIXES,
-    Names,
+    Heads,
     find_pipeline_files,
     ignore_syntax,
 )
@@ -95,13 +95,13 @@ class View:
         """
         _Work(self, self.folder, None).do()
 
-    def update(self, names: Names) -> None:
+    def update(self, heads: Heads) -> None:
         """Make the view what it should be: add, replace what has changed, remove what is no longer in the folder.
 
-        :param names: knows the definitions whose names others have already.
+        :param heads: what definitions say of themselves.
         :raises DefinitionError: where there is no such folder.
         """
-        _Work(self, self.folder, names).do()
+        _Work(self, self.folder, heads).do()
 
 
 def remove_orphans(current: View) -> None:
@@ -121,14 +121,14 @@ def remove_orphans(current: View) -> None:
 class _Work:
     """Makes a view, or makes it right.
 
-    :param names: None: to add only.
+    :param heads: None: to add only.
     """
 
-    def __init__(self, view: View, folder: Path, names: Names | None) -> None:
+    def __init__(self, view: View, folder: Path, heads: Heads | None) -> None:
         self._view = view
         self._top = folder / "dags"
         self._folder = folder
-        self._names = names
+        self._heads = heads
         self._stack = ExitStack()
         self._drafts: str | None = None
 
@@ -140,7 +140,10 @@ class _Work:
         # first the view, then the folder: what has got into the view by then is still found in the folder
         self._there = _scan(str(self._top))
         files = find_pipeline_files(self._view.source)
-        self._taken = self._names.taken(files) if self._names else {}
+        self._taken: dict[Path, Path] = {}
+        if self._heads is not None:
+            self._heads.read(files)
+            self._taken = self._heads.taken(files)
         self._definitions: dict[str, list[str]] = defaultdict(list)
         for file in files:
             relative = file.relative_to(self._view.source)
@@ -171,7 +174,7 @@ class _Work:
                     self._do_entry(
                         there.get(name), found[name], name if folder == "." else f"{folder}/{name}", path
                     )
-        if self._names is not None:
+        if self._heads is not None:
             for name in there.keys() - found.keys() - dag_files.keys() - set(_SKIPPED):
                 _remove(os.path.join(target, name))
 
@@ -198,21 +201,21 @@ class _Work:
         if known is None:
             with suppress(FileExistsError):  # made by another process
                 os.symlink(target, path)
-        elif self._names is not None and _target(path) != target:
+        elif self._heads is not None and _target(path) != target:
             draft = self._draft()
             os.symlink(target, draft)
             self._put(draft, path)
 
     def _write_ignore_file(self, known: os.DirEntry[str] | None, source: str, path: str) -> None:
         """Copy an ignore file, and keep what it says about scripts from hiding the DAG files of definitions."""
-        if known is not None and self._names is None:
+        if known is not None and self._heads is None:
             return
         lines = "".join(f"\n!*{suffix}{_SUFFIX}" for suffix in SUFFIXES)
         self._write(known, path, Path(source).read_bytes() + f"{lines}\n".encode(), None)
 
     def _write_dag_file(self, known: os.DirEntry[str] | None, folder: str, name: str, path: str) -> None:
         """Write the DAG file of a definition, with the definition's time stamp: changed ones are read first."""
-        if known is not None and self._names is None:
+        if known is not None and self._heads is None:
             return
         file = self._view.source / folder / name
         more = ""
@@ -222,7 +225,8 @@ class _Work:
             more += f", taken_by={self._taken[file].relative_to(self._view.source).as_posix()!a}"
         shown = name if folder == "." else f"{folder}/{name}"
         text = _DAG_FILE.format(shown=ascii(shown), file=ascii(str(file)), more=more)
-        self._write(known, path, text.encode("ascii"), file.stat().st_mtime_ns // 1000 * 1000)
+        modified = file.stat().st_mtime_ns if self._heads is None else self._heads.modified(file)
+        self._write(known, path, text.encode("ascii"), modified // 1000 * 1000)
 
     def _write(self, known: os.DirEntry[str] | None, path: str, data: bytes, stamp: int | None) -> None:
         """Write a file, unless it is right.
