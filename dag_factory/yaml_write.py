@@ -82,7 +82,7 @@ def _parameter(definition: PipelineDefinition, name: str, fields: dict[str, Any]
     rest = {key: _plain(value) for key, value in fields.items() if key != "type"}
     if type_of(default) != kind:
         return {"type": kind, **rest}
-    if rest.keys() == {"default"} and kind != "data":
+    if rest.keys() == {"default"} and kind != "data" and not isinstance(default, list | tuple):
         return rest["default"]
     return rest
 

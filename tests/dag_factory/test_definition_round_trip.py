@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dag_factory.definition import (
@@ -186,6 +186,7 @@ PIPELINES = st.fixed_dictionaries(
 
 
 @given(PIPELINES)
+@example(PipelineDefinition(name="p", steps={}, parameters={"list": ParameterDefinition(default=[])}))
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None
 )
