@@ -42,6 +42,7 @@ __all__ = [
     "TriggerEvent",
     "conf",
     "get_connection",
+    "has_secret",
 ]
 
 
@@ -60,3 +61,10 @@ def get_connection(name: str) -> Connection | None:
         return Connection.get(name)
     except AirflowNotFoundException:
         return None
+
+
+def has_secret(text: str) -> bool:
+    """Return whether a text has something in it that Airflow masks in the logs of this task, such as a password."""
+    from airflow.sdk._shared.secrets_masker import redact
+
+    return bool(redact(text) != text)

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from airflow.sdk import DAG, Param  # noqa: TID253
+from airflow.sdk.log import mask_secret  # noqa: TID253
 from msgspec.structs import replace
 
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException
@@ -276,6 +277,45 @@ def test_the_value_of_a_variable_is_kept_nowhere(workspace, run_task, source, ca
     assert len(kept) > 5
     assert not [data for data in kept if b"swordfish" in data]
     assert "swordfish" not in str(made.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"arguments": ["--password", "{{ params.password }}"]}, "argument 2"),
+        ({"arguments": [("postgres://", "u:{{ params.password }}", "@host")]}, "argument 1"),
+        ({"script_parameters": {"password": "{{ params.password }}"}}, "script parameter 'password'"),
+    ],
+)
+def test_a_secret_that_would_be_kept_is_refused(workspace, run_task, source, given, what):
+    mask_secret("s3cret-of-airflow")
+    with DAG("written", schedule=None, params={"password": "s3cret-of-airflow"}):
+        task = PythonScriptOperator(task_id="t", script_name="step.py", source_directory=source, **given)
+    with pytest.raises(AirflowFailException, match=f"task 't': {what} has a secret in it"):
+        run_task(task)
+    assert not [
+        info for info in workspace.store.walk() if b"s3cret-of-airflow" in workspace.store.get(info.path)
+    ]
+
+
+def test_a_secret_that_a_template_gives_is_taken_out_of_what_the_script_writes(
+    workspace, run_task, source, caplog, capsys
+):
+    mask_secret("s3cret-of-airflow")
+    (source / "show.py").write_text("import os; print('it is', os.environ['WORD'])")
+    with DAG("written", schedule=None, params={"word": "s3cret-of-airflow"}):
+        task = PythonScriptOperator(
+            task_id="show",
+            script_name="show.py",
+            source_directory=source,
+            environment_variables={"WORD": "{{ params.word }}"},
+        )
+    with caplog.at_level("INFO"):
+        run_task(task)
+    assert "it is ***" in caplog.text + capsys.readouterr().out
+    kept = {info.path: workspace.store.get(info.path) for info in workspace.store.walk()}
+    assert any(b"it is ***" in data for data in kept.values())
+    assert not [path for path, data in kept.items() if b"s3cret-of-airflow" in data]
 
 
 def test_a_mapped_task_has_a_step_for_each_index(workspace, run_task, source):

@@ -25,6 +25,7 @@ __all__ = [
     "mask_url",
     "resolve_credentials",
     "resolve_variables",
+    "secret_variables",
     "variable_name",
 ]
 
@@ -150,6 +151,13 @@ def resolve_variables(variables: Mapping[str, str], what: str) -> dict[str, str]
         else value
         for name, value in variables.items()
     }
+
+
+def secret_variables(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of environment variables that are secret: ``env:NAME``, and what is named like a secret."""
+    return tuple(
+        sorted(name for name, value in variables.items() if value.startswith(_PREFIX) or _SECRET.search(name))
+    )
 
 
 def _value(variable: str, what: str) -> str:

@@ -31,6 +31,7 @@ class StepContext:
 
     :param upstream: how the steps went that it reads from; None to look them up in the run's folder.
     :param snapshot: where it was just taken.
+    :param secrets: the names of variables of its environment whose values are known to be secret.
     """
 
     workspace: Workspace
@@ -40,6 +41,7 @@ class StepContext:
     plan: StepPlan
     upstream: Mapping[str, StepDocument] | None = None
     snapshot: Snapshot | StoredSnapshot | None = None
+    secrets: tuple[str, ...] = ()
 
     @cached_property
     def before(self) -> Mapping[str, StepDocument]:

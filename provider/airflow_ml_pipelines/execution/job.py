@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.credentials import resolve_variables
+from airflow_ml_pipelines.core.credentials import resolve_variables, secret_variables
 from airflow_ml_pipelines.core.decide import StepContext
 from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.inputs import ResolvedInput
@@ -48,6 +48,7 @@ def make_job(context: StepContext, attempt: int, interpreter: str) -> Job:
         source=JobSource(archive=f"{root}/{plan.archive}", digest=plan.snapshot, script=step.script),
         interpreter=interpreter,
         variables=resolve_variables(plan.environment.variables, f"environment of step {step.name!r}"),
+        secrets=tuple(sorted({*secret_variables(plan.environment.variables), *context.secrets})),
         parameters=resolve_parameters(step, run.parameters),
         pipeline_parameters=values,
         arguments=tuple(

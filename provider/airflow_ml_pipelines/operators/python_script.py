@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, BaseOperator
+from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, BaseOperator, has_secret
 from airflow_ml_pipelines._tasks import (
     TOLD,
     dataset_asset,
@@ -261,13 +261,16 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
             write_place(folder, dag.dag_id, run.run, {})
         step = self._filled_in(workspace, ti.map_index)
         run = msgspec.structs.replace(run, spec=msgspec.structs.replace(spec, steps=(step,)))
-        return StepContext(workspace, folder, run, step, prepare_step(workspace, run, step))
+        secrets = tuple(name for name, value in self.environment_variables.items() if has_secret(str(value)))
+        plan = prepare_step(workspace, run, step)
+        return StepContext(workspace, folder, run, step, plan, secrets=secrets)
 
     def _filled_in(self, workspace: Workspace, map_index: int | None) -> StepSpec:
         assert self._spec is not None
         environment = self._spec.environment
         if isinstance(environment, str):
             environment = workspace.environment(environment)
+        self._refuse_secrets()
         variables = {name: str(value) for name, value in self.environment_variables.items()}
         mapped = map_index is not None and map_index >= 0
         return msgspec.structs.replace(
@@ -279,6 +282,21 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
                 environment, variables={**environment.variables, **variables}
             ),
         )
+
+    def _refuse_secrets(self) -> None:
+        """Refuse what would be kept with the run, and has a secret in it. :raises DefinitionError: that names it."""
+        texts = [
+            (f"argument {place}", part)
+            for place, argument in enumerate(self.arguments, 1)
+            for part in (argument if isinstance(argument, tuple | list) else (argument,))
+        ]
+        texts += [(f"script parameter {name!r}", value) for name, value in self.script_parameters.items()]
+        for what, text in texts:
+            if isinstance(text, str) and has_secret(text):
+                raise DefinitionError(
+                    f"task {self.task_id!r}: {what} has a secret in it, which would be kept with the run: give it by "
+                    "environment_variables, whose values are kept nowhere"
+                )
 
     def _run(self, step: StepContext, go: Go, context: Any) -> StepDocument:
         from airflow_ml_pipelines.execution.step import run_step

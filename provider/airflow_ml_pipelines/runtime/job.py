@@ -124,6 +124,7 @@ class Job:
     :param parent_folder: the URL of the folder of the pipeline's run.
     :param interpreter: a path, or a command on the ``PATH``.
     :param variables: environment variables besides those that the launcher sets; may be secret.
+    :param secrets: the names of those that are; their values are taken out of what the script writes.
     :param parameters: values of ``AML_PARAMETER_<name>``.
     :param pipeline_parameters: for information.
     :param arguments: each a list of segments that are put together to one argument.
@@ -138,6 +139,7 @@ class Job:
     source: JobSource
     interpreter: str
     variables: dict[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     pipeline_parameters: dict[str, Any] = field(default_factory=dict)
     arguments: tuple[tuple[Segment, ...], ...] = ()

@@ -196,6 +196,7 @@ class _Launch:
             on_line=self.on_line,
             stop=self.stop,
             timeout=self.job.timeout,
+            secrets=[self.job.variables[name] for name in self.job.secrets if name in self.job.variables],
         )
 
     def _context(self, attempt: Attempt) -> dict[str, object]:

@@ -24,6 +24,7 @@ from typing import BinaryIO, Final, Self
 
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError, StepError, StoreError
 from airflow_ml_pipelines.runtime.leftovers import Group
+from airflow_ml_pipelines.runtime.masking import Mask
 from airflow_ml_pipelines.runtime.stop import LOOK_SECONDS, Stop
 
 __all__ = ["GRACE_SECONDS", "LINE_BYTES", "Ended", "run_program"]
@@ -72,11 +73,13 @@ def run_program(
     on_line: OnLine,
     stop: Stop,
     timeout: float | None,
+    secrets: Sequence[str] = (),
 ) -> Ended:
     """Run a program to its end and return how it ended. None of its processes is left.
 
     :param mark: an environment variable of the program that no other program has with that value.
     :param stdout: the file that takes what it writes there; ``on_line`` is told every line as well.
+    :param secrets: what is replaced by ``***`` in what it writes.
     :raises EnvironmentBuildError: where there is no such program.
     :raises StepError: where it can't be started with these arguments.
     :raises StoreError: where what it writes can't be kept.
@@ -84,7 +87,7 @@ def run_program(
     with ExitStack() as stack:
         files = [stack.enter_context(open(path, "ab", buffering=0)) for path in (stdout, stderr)]
         running = stack.enter_context(_Running(arguments, directory, variables, mark))
-        pump = stack.enter_context(_Pump(running, files, on_line))
+        pump = stack.enter_context(_Pump(running, files, on_line, secrets))
         ended = _wait(running, pump, stop, timeout)
     return Ended(ended.code, ended.canceled, ended.timed_out, ended.left, tuple(pump.tail))
 
@@ -214,7 +217,9 @@ def _start(
 class _Pump:
     """Takes what the program writes, keeps it in files and hands it on by lines."""
 
-    def __init__(self, running: _Running, files: Sequence[BinaryIO], on_line: OnLine) -> None:
+    def __init__(
+        self, running: _Running, files: Sequence[BinaryIO], on_line: OnLine, secrets: Sequence[str]
+    ) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._running = running
         self._selector = selectors.DefaultSelector()
@@ -226,7 +231,9 @@ class _Pump:
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(
-                pipe, selectors.EVENT_READ, _Stream(name, pipe.fileno(), file, self._told(on_line))
+                pipe,
+                selectors.EVENT_READ,
+                _Stream(name, pipe.fileno(), file, self._told(on_line), Mask(secrets)),
             )
         if running.exit_descriptor is not None:
             self._selector.register(running.exit_descriptor, selectors.EVENT_READ)
@@ -282,11 +289,12 @@ class _Pump:
 
 
 class _Stream:
-    def __init__(self, name: str, descriptor: int, file: BinaryIO, on_line: OnLine) -> None:
+    def __init__(self, name: str, descriptor: int, file: BinaryIO, on_line: OnLine, mask: Mask) -> None:
         self._name = name
         self._descriptor = descriptor
         self._file = file
         self._on_line = on_line
+        self._mask = mask
         self._rest = b""
 
     def read(self) -> bool:
@@ -297,6 +305,16 @@ class _Stream:
             return True
         if not data:
             return False
+        self._take(self._mask.feed(data))
+        return True
+
+    def finish(self) -> None:
+        self._take(self._mask.flush())
+        if self._rest:
+            self._hand_on(self._rest)
+            self._rest = b""
+
+    def _take(self, data: bytes) -> None:
         try:
             self._file.write(data)
         except OSError as error:
@@ -310,12 +328,6 @@ class _Stream:
             piece = _cut(self._rest)
             self._hand_on(self._rest[:piece])
             self._rest = self._rest[piece:]
-        return True
-
-    def finish(self) -> None:
-        if self._rest:
-            self._hand_on(self._rest)
-            self._rest = b""
 
     def _hand_on(self, line: bytes) -> None:
         while len(line) > LINE_BYTES:
