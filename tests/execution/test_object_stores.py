@@ -101,12 +101,11 @@ _RUN = """
 def test_of_twenty_processes_at_once_one_runs_each_step(remote):
     command = [sys.executable, "-c", textwrap.dedent(_RUN), Path(__file__).parent, remote.folder]
     command = [str(part) for part in (*command, remote.workspace.root.url)]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(20)
-    ]
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    processes = [subprocess.Popen(command, **pipes, text=True) for _ in range(20)]
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=240)[0].split()[-1] for process in processes]
-    assert said == ["Finished"] * 20
+    said = [process.communicate(timeout=240) for process in processes]
+    assert [(out.split()[-1:], error) for out, error in said] == [(["Finished"], "")] * 20
     assert remote.ran() == ALL
