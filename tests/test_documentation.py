@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,22 @@ def test_yaml_of_the_documentation_has_no_error(page, text, tmp_path):
 @pytest.mark.parametrize(("page", "text"), blocks("python"))
 def test_python_of_the_documentation_compiles(page, text):
     compile(text, page.name, "exec")
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("ini"))
+def test_configuration_of_the_documentation_is_what_airflow_takes(page, text, monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PIPELINES_GIT", '{"conn_type": "git", "host": "https://example.org/x.git"}'
+    )
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(text)
+    assert set(parser.sections()) <= {"dag_processor", "ml_pipelines"}
+    for bundle in json.loads(parser.get("dag_processor", "dag_bundle_config_list", fallback="[]")):
+        module, _, name = bundle["classpath"].rpartition(".")
+        made = getattr(importlib.import_module(module), name)(
+            name=bundle["name"], version=None, **bundle["kwargs"]
+        )
+        assert made.name == bundle["name"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
