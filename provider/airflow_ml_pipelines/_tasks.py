@@ -15,7 +15,7 @@ import msgspec
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, Asset, conf
 from airflow_ml_pipelines.connections import use_airflow_connections
 from airflow_ml_pipelines.core.canonical import pretty_json
-from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step, reused_step
+from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DefinitionError,
@@ -23,7 +23,6 @@ from airflow_ml_pipelines.core.errors import (
     NotFoundError,
     WorkspaceError,
 )
-from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument, StepPlan
 from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.store import join
@@ -44,7 +43,6 @@ __all__ = [
     "reused_from_url",
     "shorten",
     "stop_after_failure",
-    "take_hit",
     "with_archive",
     "workspace_path",
     "write_place",
@@ -125,14 +123,6 @@ def forced_reason(folder: RunFolder, step: str) -> str | None:
     """Return why a step runs in any case: it had ended well in this run already, so somebody cleared its task."""
     document = folder.read_step(step)
     return "the task was cleared" if document is not None and document.ended_well else None
-
-
-def take_hit(context: StepContext, hit: Hit) -> StepDocument:
-    """Write that a step takes an earlier result."""
-    document = reused_step(context, hit.record)
-    register_outputs(context.workspace, context.step, document.outputs, document.reused_from)
-    context.folder.write_step(document)
-    return document
 
 
 def log_outcome(log: logging.Logger, context: StepContext, outcome: Outcome) -> None:

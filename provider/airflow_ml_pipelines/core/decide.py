@@ -10,19 +10,32 @@ from typing import Any
 
 from airflow_ml_pipelines.core.diff_keys import Files
 from airflow_ml_pipelines.core.differences import Explanation
-from airflow_ml_pipelines.core.errors import DocumentError
+from airflow_ml_pipelines.core.errors import DataError, DocumentError
 from airflow_ml_pipelines.core.explain import Miss, causes_of, explain_miss
 from airflow_ml_pipelines.core.inputs import ResolvedInput, resolve_inputs, resolve_step
 from airflow_ml_pipelines.core.key import digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
-from airflow_ml_pipelines.core.records import Record, find_record, set_aside
+from airflow_ml_pipelines.core.records import Record, find_record, forget_record, set_aside
+from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument, StepPlan
 from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
+from airflow_ml_pipelines.core.tombstones import claim
 from airflow_ml_pipelines.core.verify import verify_record
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["Go", "Hit", "Outcome", "StepContext", "Wait", "decide", "look_up", "open_step", "reused_step"]
+__all__ = [
+    "Go",
+    "Hit",
+    "Outcome",
+    "StepContext",
+    "Wait",
+    "claim_results",
+    "decide",
+    "look_up",
+    "open_step",
+    "reused_step",
+]
 
 
 @dataclass(frozen=True)
@@ -107,9 +120,10 @@ class StepContext:
 
 @dataclass(frozen=True)
 class Hit:
-    """An earlier result is taken."""
+    """An earlier result is taken, and that is written into the run's folder."""
 
     record: Record
+    document: StepDocument
 
 
 @dataclass(frozen=True)
@@ -151,10 +165,10 @@ def open_step(workspace: Workspace, folder: RunFolder, step: str) -> StepContext
 
 
 def decide(context: StepContext, *, forced: str | None = None) -> Outcome:
-    """Decide what becomes of a step.
+    """Decide what becomes of a step. An earlier result is taken at once, so that nobody removes it meanwhile.
 
     :param forced: a reason for which it runs in any case.
-    :raises DataError: where an input has no data.
+    :raises DataError: where an input has no data, or the run itself is being removed.
     """
     if forced is not None:
         return Go((forced,))
@@ -164,15 +178,42 @@ def decide(context: StepContext, *, forced: str | None = None) -> Outcome:
         return Go(("allow_reuse is false",))
     if context.key is None:
         return Go(context.unknown)
-    return _reuse_or_take_lease(context, context.key)
+    while True:
+        outcome = _reuse_or_take_lease(context, context.key)
+        if not isinstance(outcome, Record):
+            return outcome
+        document = reused_step(context, outcome)
+        context.folder.write_step(document)
+        if claim_results(context.folder, {document.folder}):
+            forget_record(context.workspace.store, outcome.key, outcome.folder)
+            continue
+        register_outputs(context.workspace, context.step, document.outputs, document.reused_from)
+        return Hit(outcome, document)
 
 
-def _reuse_or_take_lease(context: StepContext, key: str) -> Outcome:
+def claim_results(folder: RunFolder, folders: set[str]) -> frozenset[str]:
+    """Say that a run uses attempts' results; return those that are being removed.
+
+    :param folder: of the run, which has a document that names them.
+    :param folders: of the attempts.
+
+    :raises DataError: where the run itself is being removed.
+    """
+    lost = claim(folder.store, {*folders, folder.path})
+    if folder.path in lost:
+        raise DataError(
+            f"run {folder.run!r} of {folder.pipeline!r} is being removed, since it was not used for long: "
+            "start a new one"
+        )
+    return lost
+
+
+def _reuse_or_take_lease(context: StepContext, key: str) -> Record | Go | Wait:
     # the plan has set a damaged record aside, or named the difference
     known = context.plan.decision == "run" and context.plan.key == key
     found = look_up(context, explain=not known)
     if isinstance(found, Record):
-        return Hit(found)
+        return found
     reasons, explanation = (context.plan.reasons, context.plan.explanation) if known else found
     lease = acquire_lease(context.workspace.store, key, context.owner, context.workspace.lease_seconds)
     if not isinstance(lease, Lease):
@@ -180,7 +221,7 @@ def _reuse_or_take_lease(context: StepContext, key: str) -> Outcome:
     found = look_up(context, explain=False)  # made between the first look and the lease
     if isinstance(found, Record):
         lease.release()
-        return Hit(found)
+        return found
     return Go(reasons, lease, explanation)
 
 

@@ -19,12 +19,13 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.layout import lease_folder
 from airflow_ml_pipelines.core.store import ObjectInfo, Store
 
-__all__ = ["SCHEMA", "Lease", "LeaseDocument", "acquire_lease", "find_holder"]
+__all__ = ["SCHEMA", "Lease", "LeaseDocument", "acquire_lease", "attempt_key", "find_holder"]
 
 SCHEMA = 1
 _TRIES = 200
@@ -121,6 +122,14 @@ def acquire_lease(store: Store, key: str, owner: str, seconds: float) -> Lease |
     raise StoreError(
         f"could not take the lease of {key} in {store.url}: {_TRIES} others came first; try again"
     )
+
+
+def attempt_key(folder: str) -> str:
+    """Return the key of the lease that an attempt holds whose result has no key, so that it is known to be alive.
+
+    :param folder: the attempt's.
+    """
+    return digest_document("ml-pipelines/attempt/1", folder)
 
 
 def find_holder(store: Store, key: str) -> LeaseDocument | None:

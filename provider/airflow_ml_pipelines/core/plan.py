@@ -6,12 +6,12 @@ import time
 
 import msgspec
 
-from airflow_ml_pipelines.core.decide import StepContext, look_up, reused_step
+from airflow_ml_pipelines.core.decide import StepContext, claim_results, look_up, reused_step
 from airflow_ml_pipelines.core.differences import Explanation, is_pending
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.explain import explain_miss
+from airflow_ml_pipelines.core.explain import Miss, explain_miss
 from airflow_ml_pipelines.core.inputs import outside_data
-from airflow_ml_pipelines.core.records import Record
+from airflow_ml_pipelines.core.records import Record, forget_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import (
     Decision,
@@ -35,13 +35,21 @@ def make_plan(workspace: Workspace, run: RunDocument, *, dry: bool = False) -> P
     :param dry: write nothing.
     :raises MlPipelinesError: where the run can't begin: a source directory, script, environment or input is missing.
     """
-    planner = Planner(workspace, run, dry=dry)
-    document = PlanDocument(steps=tuple(planner.plan(step) for step in run.spec.steps), made=time.time())
-    if not dry:
-        folder = RunFolder(workspace.store, run.pipeline, run.run)
+    folder = RunFolder(workspace.store, run.pipeline, run.run)
+    while True:
+        planner = Planner(workspace, run, dry=dry)
+        document = PlanDocument(steps=tuple(planner.plan(step) for step in run.spec.steps), made=time.time())
+        if dry:
+            return document
         folder.write_run(run)
         folder.write_plan(document)
-    return document
+        reused = [item for item in document.steps if item.decision == "reuse"]
+        lost = claim_results(folder, {item.folder for item in reused})
+        if not lost:
+            return document
+        for item in reused:  # what is being removed at this moment is made again
+            if item.folder in lost and item.key is not None:
+                forget_record(workspace.store, item.key, item.folder)
 
 
 class Planner:
@@ -102,7 +110,7 @@ class Planner:
             return self._run(context, (*reasons, *own), "depends", explanation=foreseen)
         if context.key is None:
             return self._run(context, context.unknown)
-        found = look_up(context, dry=self.dry)
+        found = self._look_up(context)
         if not isinstance(found, Record):
             return self._run(context, found.reasons, key=context.key, explanation=found.explanation)
         document = reused_step(context, found)
@@ -116,6 +124,16 @@ class Planner:
             folder=document.folder,
             saved=document.saved,
         )
+
+    def _look_up(self, context: StepContext) -> Record | Miss:
+        found = look_up(context, dry=self.dry)
+        if self.dry or not isinstance(found, Record) or not any(o.register for o in context.step.outputs):
+            return found
+        # who finds the dataset is to find its data: that can't wait until the plan is written
+        if not claim_results(self._folder, {found.folder}):
+            return found
+        forget_record(self.workspace.store, found.key, found.folder)
+        return self._look_up(context)
 
     def _foresee(self, context: StepContext) -> Explanation | None:
         """Return what is known already of a difference, for people who ask; the step itself will find out all."""

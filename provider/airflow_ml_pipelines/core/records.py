@@ -8,6 +8,7 @@ outputs are found damaged is set aside under its key with what was wrong, never 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["SCHEMA", "Record", "SetAside", "find_record", "set_aside", "write_record"]
+__all__ = ["SCHEMA", "Record", "SetAside", "find_record", "forget_record", "set_aside", "write_record"]
 
 SCHEMA = 1
 
@@ -77,6 +78,14 @@ def write_record(store: Store, record: Record) -> None:
     data = write_document(record)
     store.put(f"{record.folder}/record.json", data)
     store.put(layout.record_path(record.key), data)
+
+
+def forget_record(store: Store, key: str, folder: str) -> None:
+    """Take the record of a key out of the index, where it is still the one of an attempt whose data is removed."""
+    with suppress(DocumentError):
+        record = find_record(store, key)
+        if record is not None and record.folder == folder:
+            store.delete(layout.record_path(key))
 
 
 def set_aside(store: Store, key: str, problems: tuple[str, ...]) -> str:

@@ -79,6 +79,11 @@ class OutputDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     size: int
     single: bool = False
 
+    @property
+    def folder(self) -> str:
+        """The folder of the attempt that made it, under the workspace's root."""
+        return self.manifest.rpartition("/manifests/")[0]
+
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run was started with."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from airflow_ml_pipelines.core.archive import write_archive
 from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.errors import DataError, DocumentError, NotFoundError, SnapshotError
+from airflow_ml_pipelines.core.fresh import freshen
 from airflow_ml_pipelines.core.ignore import IgnoreRules
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.progress import measured
@@ -60,7 +61,7 @@ class Snapshot:
             every system can have.
         """
         archive, listing = _places(self.digest)
-        if store.info(archive) is not None and store.info(listing) is not None:
+        if freshen(store, archive) and freshen(store, listing):
             return archive
         with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
             file = Path(folder, "snapshot.zip")
@@ -110,7 +111,7 @@ class StoredSnapshot:
     def publish(self, store: Store) -> str:
         """Return the archive's path in the store. :raises SnapshotError: where it is gone."""
         archive, _ = _places(self.digest)
-        if store.info(archive) is None:
+        if not freshen(store, archive):
             raise self._gone()
         return archive
 

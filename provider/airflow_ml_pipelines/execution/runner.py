@@ -14,10 +14,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from airflow_ml_pipelines.core.decide import Hit, Wait, decide, open_step, reused_step
+from airflow_ml_pipelines.core.decide import Hit, Wait, decide, open_step
 from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError
 from airflow_ml_pipelines.core.plan import make_plan
-from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, RunStatus, StepDocument
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
@@ -186,10 +185,7 @@ class _Runner:
                     raise StepCanceledError(f"step {step_id!r} was canceled: {reason}")
                 outcome = decide(context)
                 if isinstance(outcome, Hit):
-                    document = reused_step(context, outcome.record)
-                    register_outputs(self.workspace, context.step, document.outputs, document.reused_from)
-                    self.folder.write_step(document)
-                    return document
+                    return outcome.document
                 if not isinstance(outcome, Wait):
                     running = StepDocument(step=step_id, status="running", reasons=outcome.reasons)
                     self.listener.on_step(running)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 import msgspec
 
 from airflow_ml_pipelines.core.canonical import compact_json
-from airflow_ml_pipelines.core.decide import Go, StepContext
+from airflow_ml_pipelines.core.decide import Go, StepContext, claim_results
 from airflow_ml_pipelines.core.errors import (
     DataError,
     MlPipelinesError,
@@ -17,8 +17,10 @@ from airflow_ml_pipelines.core.errors import (
     StepFailedError,
     StoreError,
 )
+from airflow_ml_pipelines.core.fresh import freshen
 from airflow_ml_pipelines.core.history import add_key
 from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
+from airflow_ml_pipelines.core.lease import Lease, acquire_lease, attempt_key
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
@@ -65,7 +67,8 @@ def run_step(
     document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
     try:
-        with go.lease.kept() if go.lease else nullcontext():
+        with _lease(context, go, document).kept():
+            _claim_inputs(context)
             job = taken.job if taken else hand_over(context, target, document.attempt, log)
             result = _follow(context, document.attempt, job.running, on_line, canceled)
             document = _finish(context, document, result, job.lacks, log)
@@ -78,6 +81,37 @@ def run_step(
             folder.write_failure(step.id, text)
         raise
     return document
+
+
+def _lease(context: StepContext, go: Go, document: StepDocument) -> Lease:
+    """Return the lease that is held while the script runs: that of the key, else one that only tells of its life."""
+    if go.lease is not None:
+        return go.lease
+    workspace = context.workspace
+    key = attempt_key(document.folder)
+    lease = acquire_lease(workspace.store, key, context.owner, workspace.lease_seconds)
+    if not isinstance(lease, Lease):
+        raise StoreError(
+            f"{document.folder} is somebody else's attempt: {lease.owner} on {lease.host} holds it"
+        )
+    return lease
+
+
+def _claim_inputs(context: StepContext) -> None:
+    """Make sure that nobody removes the inputs while the script reads them.
+
+    :raises DataError: where one was removed already.
+    """
+    made = {item.output: name for name, item in context.inputs.items() if item.output is not None}
+    lost = claim_results(context.folder, {output.folder for output in made})
+    store = context.workspace.store
+    for output, name in made.items():
+        # what was removed with its run has no tombstone any more
+        if output.folder in lost or store.info(output.manifest) is None:
+            raise DataError(
+                f"input {name!r} of step {context.step.name!r}: its data was removed by `ml-pipelines gc`: "
+                "run the step again that makes it (in Airflow, clear its task)"
+            )
 
 
 def _new_attempt(context: StepContext, go: Go) -> StepDocument:
@@ -207,7 +241,8 @@ def _keep_output(
     data = compact_json(manifest.to_dict())
     kept = f"{document.folder}/manifests/{name}.json"
     workspace.store.put(kept, data)
-    workspace.store.create(manifest_path(manifest.digest), data)
+    if not freshen(workspace.store, manifest_path(manifest.digest)):
+        workspace.store.put(manifest_path(manifest.digest), data)
     return OutputDocument(
         datastore=datastore,
         path=path,
@@ -224,11 +259,7 @@ def _keep_input_manifests(context: StepContext) -> None:
     store = context.workspace.store
     for item in context.inputs.values():
         digest = item.fingerprint.get("digest")
-        if (
-            item.read_stored is None
-            or not isinstance(digest, str)
-            or store.info(manifest_path(digest)) is not None
-        ):
+        if item.read_stored is None or not isinstance(digest, str) or freshen(store, manifest_path(digest)):
             continue
         with suppress(DataError):  # it changed meanwhile; this only serves explanations
             store.create(manifest_path(digest), item.read_stored())

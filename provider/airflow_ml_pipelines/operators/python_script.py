@@ -24,7 +24,6 @@ from airflow_ml_pipelines._tasks import (
     prepare_step,
     reused_from_url,
     stop_after_failure,
-    take_hit,
     with_archive,
     workspace_path,
     write_place,
@@ -217,7 +216,7 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
                 step = step.again()
             log_outcome(self.log, step, outcome)
             if isinstance(outcome, Hit):
-                document = take_hit(step, outcome)
+                document = outcome.document
                 self.reused_from_url = reused_from_url(workspace, document.reused_from)
             else:
                 document = self._run(with_archive(step), outcome, context)

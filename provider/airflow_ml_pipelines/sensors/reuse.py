@@ -17,7 +17,6 @@ from airflow_ml_pipelines._tasks import (
     reused_from_url,
     shorten,
     stop_after_failure,
-    take_hit,
     workspace_path,
 )
 from airflow_ml_pipelines.core.decide import Hit, Wait, decide
@@ -113,7 +112,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
                 )
                 return None
             if isinstance(outcome, Hit):
-                document = take_hit(step, outcome)
+                document = outcome.document
                 self.reused_from_url = reused_from_url(workspace, document.reused_from)
                 return describe_step(workspace, document)
             key = outcome.lease.key if outcome.lease else None

@@ -1,0 +1,217 @@
+"""Removes what nobody needs any more: marked first, removed after a while, and taken back by whoever uses it again.
+
+What is kept
+    Results that a record or a run names, what registered datasets, published pipelines and drafts are made of, pinned
+    runs, and runs that go on. With an age, results that were not used for so long are named no more, and runs that are
+    as old and have no result that stays go as a whole; with a size, the results that were not used for longest.
+    Of an attempt its data goes (the folder on a datastore that it owns, never a destination that the user named); its
+    logs, metrics and files stay as long as the run does. Snapshots and manifests go when no record and no run names
+    them, seven days after they were written last.
+
+Why nobody reads data that vanishes
+    Let a result be somebody's who reads it (a step that takes it, or whose script has it as an input), and gc want it.
+
+    1. gc writes a tombstone into the attempt's folder, with the moment ``until`` which it can be taken back, and ends.
+       A later clean-up that begins after that moment removes the result, if, after it began, it has read the documents
+       of all runs and found none that goes on and names it.
+    2. A reader writes a document that names the result into the folder of its run (the plan, or the step's), then looks
+       for a tombstone (:func:`~airflow_ml_pipelines.core.tombstones.claim`), and only then uses it.
+    3. Where the reader finds no tombstone, its document was there before the tombstone was, thus before the clean-up
+       that could remove the result began: that one sees it, and lets the result be as long as the run goes on.
+    4. Where it finds one, it takes it back if the moment has not come; a clean-up looks at the tombstone once more
+       before it removes anything, which it does after the moment alone, so it finds it gone. If the moment has come, the
+       reader treats the result as lost: a record is taken out of the index and its step runs, an input is an error.
+    5. Both go by the clock of the store, not by those of their machines; five seconds on either side are for stores that
+       know whole seconds only.
+
+    A run goes on until its result says otherwise or all its steps have ended; one that has been silent for seven days,
+    and of whose scripts none holds a lease that was renewed in the last day, counts as lost. Every script that runs holds
+    one, that of its key or one of its own. Where such a run awakes after all, its next step claims its inputs like any
+    other (2), so it finds out.
+
+    What was removed keeps a tombstone that says so; with the whole run gone, the manifests are missing. A step looks for
+    both before its script starts, since an empty folder can be a fine input.
+
+    Snapshots and manifests have no tombstones: whoever relies on one that is older than a day writes it anew
+    (:func:`~airflow_ml_pipelines.core.fresh.freshen`), and gc removes those only that were written seven days ago.
+
+    One clean-up at a time: it holds a lease. One that lost it removes nothing more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from airflow_ml_pipelines.core.canonical import digest_document
+from airflow_ml_pipelines.core.errors import StoreError
+from airflow_ml_pipelines.core.gc.ledger import Ledger, Result
+from airflow_ml_pipelines.core.gc.marking import Marking, describe
+from airflow_ml_pipelines.core.gc.policy import Policy
+from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
+from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Progress, Report, Tally
+from airflow_ml_pipelines.core.gc.roots import ROOTS, Kept, Root
+from airflow_ml_pipelines.core.gc.shelves import find_old
+from airflow_ml_pipelines.core.gc.survey import Survey
+from airflow_ml_pipelines.core.lease import Lease, acquire_lease
+from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.tombstones import (
+    NAME,
+    Tombstone,
+    lift,
+    read_tombstone,
+    tombstone_path,
+    write_tombstone,
+)
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["Action", "Item", "Kind", "Policy", "Progress", "Report", "Tally", "collect", "undo"]
+
+_KEY = digest_document("ml-pipelines/gc/1", None)
+
+
+def collect(
+    workspace: Workspace,
+    policy: Policy = Policy(),  # noqa: B008 - it is frozen
+    *,
+    delete: bool = False,
+    owner: str = "gc",
+    roots: tuple[Callable[[Store], Iterator[Root]], ...] = ROOTS,
+    on_item: Callable[[Item], None] = lambda _: None,
+    on_progress: Progress = lambda _what, _done, _all: None,
+) -> Report:
+    """Clean a workspace up, or say what that would do.
+
+    :param delete: do it; else nothing is written.
+    :param owner: who does it, for others who want to.
+    :raises StoreError: where somebody else is at it, or something can't be read or removed.
+    :raises DocumentError: where a document can't be read that may need what would be removed.
+    """
+    if not delete:
+        return _Collection(workspace, policy, roots, Report(on_item=on_item), on_progress, None).run()
+    found = acquire_lease(workspace.store, _KEY, owner, workspace.lease_seconds)
+    if not isinstance(found, Lease):
+        raise StoreError(
+            f"{found.owner} on {found.host} is cleaning {workspace.store.url} up at this moment: wait until it has ended"
+        )
+    with found.kept() as lease:
+        return _Collection(workspace, policy, roots, Report(on_item=on_item), on_progress, lease).run()
+
+
+def undo(workspace: Workspace, on_progress: Progress = lambda _what, _done, _all: None) -> Report:
+    """Take back every tombstone that can be taken back; the others are reported as ``wait``."""
+    store = workspace.store
+    report = Report()
+    paths = [
+        f"runs/{pipeline}/{run}"
+        for pipeline in store.folders("runs")
+        for run in store.folders(f"runs/{pipeline}")
+    ]
+
+    def look(run: str) -> list[str]:
+        return [info.path for info in store.walk(run) if info.path.rpartition("/")[2] == NAME]
+
+    for number, found in enumerate(each(store, look, paths), 1):
+        for path in found:
+            folder = path.rpartition("/")[0]
+            tombstone = read_tombstone(store, folder)
+            if tombstone is None or tombstone.removed is not None:
+                continue
+            action: Action = "lift" if lift(store, folder, tombstone) else "wait"
+            kind: Kind = "run" if folder.count("/") == 2 else "result"
+            report.add(Item(action=action, kind=kind, path=folder, size=0, reason=tombstone.reason))
+        on_progress("runs", number, len(paths))
+    return report
+
+
+class _Collection:
+    """One clean-up.
+
+    :param lease: None where nothing is to be written.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        policy: Policy,
+        roots: tuple[Callable[[Store], Iterator[Root]], ...],
+        report: Report,
+        on_progress: Progress,
+        lease: Lease | None,
+    ) -> None:
+        self.workspace = workspace
+        self.store = workspace.store
+        self.policy = policy
+        self.roots = roots
+        self.report = report
+        self.on_progress = on_progress
+        self.lease = lease
+
+    def run(self) -> Report:
+        began = time.time() if self.lease is None else self.store.clock()
+        kept = Kept.of(self.store, self.roots)
+        with Ledger() as ledger:
+            survey = Survey(self.store, ledger, kept, began, self.on_progress)
+            survey.look()
+            marking = Marking(self.workspace, ledger, kept, self.policy, began)
+            self._lift(marking, ledger)
+            self._remove(marking, ledger)
+            self._mark(marking)
+            count, size = ledger.kept()
+            self.report.kept = Tally(count, size)
+        old = find_old(self.store, survey.digests, began, self.policy.older_than)
+        self._drop(survey.unfinished)
+        self._drop(old)
+        return self.report
+
+    def _lift(self, marking: Marking, ledger: Ledger) -> None:
+        for thing in list(marking.used_again()):
+            ledger.unmark(thing)
+            if (
+                self._go_on()
+            ):  # whoever looks at it after its time takes it for lost: nobody minds that it is gone
+                self.store.delete(tombstone_path(thing[0]))
+            self.report.add(describe("lift", thing, "it is used again"))
+
+    def _remove(self, marking: Marking, ledger: Ledger) -> None:
+        due = list(marking.due())
+        for number, thing in enumerate(due, 1):
+            if self._go_on():
+                if isinstance(thing, Result):
+                    removed = remove_result(self.workspace, thing.folder, ledger.keys(thing.folder))
+                else:
+                    attempts = [result.folder for result in ledger.results("run = ?", thing.path)]
+                    removed = remove_run(self.workspace, thing.path, attempts)
+                if not removed:
+                    ledger.unmark(thing)
+                    continue
+            self.report.add(describe("remove", thing, "its time has come"))
+            self.on_progress("removals", number, len(due))
+        for thing in marking.waiting():
+            self.report.add(describe("wait", thing, "", thing.until))
+
+    def _mark(self, marking: Marking) -> None:
+        placed = time.time() if self.lease is None else self.store.clock()
+        until = placed + self.policy.grace
+        for thing, reason in marking.unneeded():
+            if self._go_on():
+                write_tombstone(self.store, thing[0], Tombstone(reason=reason, placed=placed, until=until))
+            self.report.add(describe("mark", thing, reason, until))
+
+    def _drop(self, items: Iterable[Item]) -> None:
+        def drop(item: Item) -> Item:
+            if self._go_on():
+                self.store.delete(item.path)
+            return item
+
+        for item in each(self.store, drop, items):
+            self.report.add(item)
+
+    def _go_on(self) -> bool:
+        """Return whether to do anything. :raises StoreError: where another one has taken over."""
+        if self.lease is not None and self.lease.lost:
+            raise StoreError(
+                "another clean-up has taken over, since this one was silent for too long: leave it to it"
+            )
+        return self.lease is not None

@@ -1,0 +1,25 @@
+"""What a clean-up is to leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["GRACE_SECONDS", "Policy"]
+
+GRACE_SECONDS: Final = 7 * 24 * 3600.0
+"""How long a tombstone can be taken back, unless something else is said."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a clean-up is to leave; without an age and a size everything that has a name.
+
+    :param older_than: seconds for which a result or a run must not have been used.
+    :param keep_size: bytes of results that may stay, those used last.
+    :param grace: seconds for which a tombstone can be taken back.
+    """
+
+    older_than: float | None = None
+    keep_size: int | None = None
+    grace: float = GRACE_SECONDS

@@ -1,0 +1,48 @@
+"""Finds what needs no tombstone: what is kept by digest and not named any more, old leases, and files half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_ml_pipelines.core.gc.ledger import Digests
+from airflow_ml_pipelines.core.gc.report import Item, Kind
+from airflow_ml_pipelines.core.gc.survey import DAY, QUIET_SECONDS
+from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
+
+__all__ = ["find_old"]
+
+_KINDS: dict[str, Kind] = {"snapshots": "snapshot", "manifests": "manifest"}
+
+
+def find_old(store: Store, digests: Digests, began: float, older_than: float | None) -> Iterator[Item]:
+    """Yield what can be removed at once.
+
+    :param digests: of the snapshots and manifests that are named.
+    :param older_than: seconds after which records that were set aside go; None to leave them.
+    """
+    for folder in ("snapshots", *_shards(store, "manifests"), *_shards(store, "leases")):
+        for info in store.walk(folder, unfinished=True):
+            if is_unfinished(info.path):
+                if info.modified < began - DAY:
+                    yield _item("unfinished file", info, "its writer was killed")
+            elif info.modified < began - QUIET_SECONDS:
+                yield from _old(folder.partition("/")[0], info, digests)
+    if older_than is not None:
+        for info in store.walk("reuse/set-aside"):
+            if info.modified < began - older_than:
+                yield _item("set-aside record", info, "it was found damaged long ago")
+
+
+def _old(shelf: str, info: ObjectInfo, digests: Digests) -> Iterator[Item]:
+    if shelf == "leases":
+        yield _item("lease", info, "nobody has renewed it for seven days")
+    elif info.path.rpartition("/")[2].partition(".")[0] not in digests:
+        yield _item(_KINDS[shelf], info, "no record and no run names it")
+
+
+def _shards(store: Store, folder: str) -> list[str]:
+    return [f"{folder}/{name}" for name in store.folders(folder)]
+
+
+def _item(kind: Kind, info: ObjectInfo, reason: str) -> Item:
+    return Item(action="remove", kind=kind, path=info.path, size=info.size, reason=reason)
