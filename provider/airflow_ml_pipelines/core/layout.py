@@ -19,6 +19,8 @@ __all__ = [
     "history_path",
     "lease_folder",
     "manifest_path",
+    "owned_folder",
+    "owner_of",
     "record_path",
     "run_folder",
     "segment",
@@ -81,6 +83,28 @@ def step_path(pipeline: str, run: str, step: str) -> str:
 def attempt_folder(pipeline: str, run: str, step: str, attempt: int) -> str:
     """Return the folder of one attempt at a step."""
     return f"{run_folder(pipeline, run)}/steps/{segment(step)}/{attempt}"
+
+
+def owned_folder(attempt: str) -> str:
+    """Return the folder on a datastore that belongs to an attempt.
+
+    :param attempt: its folder under the workspace's root.
+    :raises ValueError: where that is none.
+    """
+    _, pipeline, run, _, step, number = attempt.split("/")
+    return f"outputs/{pipeline}/{run}/{step}/{number}"
+
+
+def owner_of(path: str) -> str | None:
+    """Return the folder of the attempt that a path on a datastore belongs to, None where it is nobody's own.
+
+    It may be nobody's even so: only the attempt itself knows on which datastore its folder is.
+    """
+    segments = path.split("/")
+    if len(segments) < 5 or segments[0] != "outputs":
+        return None
+    _, pipeline, run, step, number = segments[:5]
+    return f"runs/{pipeline}/{run}/steps/{step}/{number}"
 
 
 def step_run_id(pipeline: str, run: str, step: str, attempt: int) -> str:

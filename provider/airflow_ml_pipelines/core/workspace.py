@@ -33,12 +33,14 @@ from airflow_ml_pipelines.core.errors import (
     WorkspaceError,
     did_you_mean,
 )
+from airflow_ml_pipelines.core.layout import owner_of
 from airflow_ml_pipelines.core.named import FRESH, Named, spec_content
 from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
 from airflow_ml_pipelines.core.runs import Origin
 from airflow_ml_pipelines.core.server import AirflowServer
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
-from airflow_ml_pipelines.core.store import Store, open_store
+from airflow_ml_pipelines.core.store import Store, join, open_store
+from airflow_ml_pipelines.core.tombstones import claim
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.databases import Database
@@ -409,14 +411,15 @@ class Workspace:
         Where the latest version has the same data and digest, it is that version.
 
         :param files: see :class:`DatasetRecord`, as for ``size`` and ``origin``.
-        :raises WorkspaceError: where a URL has a secret in it.
+        :raises WorkspaceError: where a URL has a secret in it, and where the data is being removed.
         """
         if not name:
             raise WorkspaceError("a dataset needs a name to be registered")
         for location in data.locations:
             if location.datastore is None:
                 check_url(location.path, f"dataset {name!r}")
-        return registry.add_version(
+        self._claim(name, data)
+        record = registry.add_version(
             self.store,
             DatasetRecord,
             name,
@@ -434,8 +437,19 @@ class Workspace:
                 created=time.time(),
             ),
         )
+        self._claim(name, data)  # now that others can see what it needs
+        return record
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _claim(self, name: str, data: Data) -> None:
+        paths = (join(location.path) for location in data.locations if location.datastore is not None)
+        owners = {owner for path in paths if (owner := owner_of(path)) is not None}
+        if lost := claim(self.store, owners):
+            raise WorkspaceError(
+                f"dataset {name!r} can't be registered: its data is removed by `ml-pipelines gc`, since it was not used "
+                f"for long ({', '.join(sorted(lost))}); make it again"
+            )
 
     def _below_root(self, name: str) -> DatastoreSpec:
         url = self._root.url

@@ -7,11 +7,13 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from airflow_ml_pipelines.core import tombstones
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.runs import OutputDocument
 from airflow_ml_pipelines.core.store import ObjectInfo
+from airflow_ml_pipelines.core.tombstones import Tombstone, tombstone_path
 from airflow_ml_pipelines.core.verify import verify_output
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -83,7 +85,8 @@ class Look:
     def output(self, path: str, name: str, output: OutputDocument) -> None:
         """Check an output that a document says is there."""
         if self.store.info(output.manifest) is None:
-            self.say("damaged", path, f"output {name!r}: its manifest {output.manifest} is not there")
+            if not self._was_removed(path, output):
+                self.say("damaged", path, f"output {name!r}: its manifest {output.manifest} is not there")
             return
         if not self._data:
             return
@@ -91,6 +94,15 @@ class Look:
             self._verified[output] = verify_output(self.workspace, output)
         if (wrong := self._verified[output]) is not None:
             self.say("damaged", path, f"output {name!r}: {wrong}")
+
+    def _was_removed(self, path: str, output: OutputDocument) -> bool:
+        """Return whether the data that a run's document names was removed on purpose, by itself or with its run."""
+        if not path.startswith("runs/"):
+            return False  # a record goes first
+        tombstone = self.document(tombstone_path(output.folder), Tombstone, tombstones.SCHEMA)
+        if tombstone is not None:
+            return tombstone.removed is not None
+        return not any(True for _ in self.store.walk("/".join(output.folder.split("/")[:3])))
 
     def objects(self, folder: str) -> Iterator[ObjectInfo]:
         """Yield the objects of a folder and those below it, sorted by path."""

@@ -22,8 +22,7 @@ def check_records(look: Look) -> Iterator[Finding]:
             if shard == _SET_ASIDE:
                 look.document(info.path, SetAside, records.SCHEMA)
             elif (record := look.document(info.path, Record, records.SCHEMA)) is not None:
-                if info.path != layout.record_path(record.key):
-                    look.say("broken", info.path, f"it is the record of another key, {record.key}")
+                _check_indexed(look, info.path, record)
                 check_record(look, info.path, record)
         yield from look.take()
 
@@ -32,13 +31,19 @@ def check_record(look: Look, path: str, record: Record) -> None:
     """Check a record, wherever it lies."""
     if digest_key(record.document) != record.key:
         look.say("broken", path, "its key is not the digest of its key document")
+    for name, output in record.outputs.items():
+        look.output(path, name, output)
+
+
+def _check_indexed(look: Look, path: str, record: Record) -> None:
+    if path != layout.record_path(record.key):
+        look.say("broken", path, f"it is the record of another key, {record.key}")
     if look.store.info(f"{record.folder}/record.json") is None:
         look.say("damaged", path, f"the attempt that made it, {record.folder}, has no record")
     for name, output in record.outputs.items():
-        look.output(path, name, output)
         if look.store.info(layout.manifest_path(output.digest)) is None:
             look.say(
-                "broken", path, f"output {name!r}: manifest {output.digest} is not kept under its digest"
+                "damaged", path, f"output {name!r}: manifest {output.digest} is not kept under its digest"
             )
 
 

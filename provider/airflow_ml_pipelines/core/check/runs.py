@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from airflow_ml_pipelines.core import layout, records, runs
+from airflow_ml_pipelines.core import layout, records, runs, tombstones
 from airflow_ml_pipelines.core.check.look import Finding, Level, Look
 from airflow_ml_pipelines.core.check.reuse import check_record
 from airflow_ml_pipelines.core.lease import find_holder
@@ -19,6 +19,7 @@ from airflow_ml_pipelines.core.runs import (
     StepDocument,
 )
 from airflow_ml_pipelines.core.spec import StepSpec
+from airflow_ml_pipelines.core.tombstones import NAME, Tombstone
 
 __all__ = ["check_runs"]
 
@@ -49,6 +50,10 @@ class _Run:
         self.specs: dict[str, StepSpec] = {s.id: s for s in self.run.spec.steps} if self.run else {}
 
     def check(self) -> None:
+        tombstone = self._tombstone(NAME)
+        if tombstone is not None and tombstone.removed is not None:
+            self._say("note", "", "it is being removed; the next clean-up goes on with it")
+            return
         self._document("failed.json", FailureDocument)
         if "airflow.json" in self.files:
             self.look.json(f"{self.path}/airflow.json")
@@ -68,6 +73,11 @@ class _Run:
             return None
         return self.look.document(f"{self.path}/{name}", kind, runs.SCHEMA)
 
+    def _tombstone(self, name: str) -> Tombstone | None:
+        if name not in self.files:
+            return None
+        return self.look.document(f"{self.path}/{name}", Tombstone, tombstones.SCHEMA)
+
     def _read_steps(self) -> dict[str, StepDocument]:
         names = [name for name in self.files if name.count("/") == 1 and name.startswith("steps/")]
         found = {name: self._document(name, StepDocument) for name in sorted(names)}
@@ -77,8 +87,8 @@ class _Run:
         if self.run is not None:
             if layout.run_folder(self.run.pipeline, self.run.run) != self.path:
                 self._say("broken", "run.json", f"it is run {self.run.run!r} of {self.run.pipeline!r}")
-        elif "run.json" in self.files:
-            pass  # that it can't be read was said
+        elif "run.json" in self.files or not self.files:
+            pass  # that it can't be read was said; a folder without files is none on other stores
         elif self.files == {"airflow.json"}:
             self._say("note", "", "it never began: its plan could not be made")
         else:
@@ -139,6 +149,8 @@ class _Run:
                 record = self.look.document(path, Record, records.SCHEMA)
                 if record is not None:
                     self._check_own_record(path, record, f"{self.path}/{folder}")
+            elif name == NAME:
+                self._tombstone(f"{folder}/{name}")
             elif name.startswith("manifests/"):
                 self.look.manifest(path)
             elif name.endswith(".json") and name.partition("/")[0] not in _OF_USERS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping
 
-from airflow_ml_pipelines.core import history, layout, registry
+from airflow_ml_pipelines.core import history, layout, pins, registry
 from airflow_ml_pipelines.core.check.look import Finding, Look
 from airflow_ml_pipelines.core.history import History
 from airflow_ml_pipelines.core.registry import (
@@ -26,7 +26,18 @@ __all__ = [
 
 _STATES = ("drafts", "endpoints", "endpoint-names")
 _KNOWN = frozenset(
-    {"data", "history", "leases", "manifests", "reuse", "runs", "snapshots", *_STATES, *FOLDERS.values()}
+    {
+        "data",
+        "history",
+        "leases",
+        "manifests",
+        pins.FOLDER,
+        "reuse",
+        "runs",
+        "snapshots",
+        *_STATES,
+        *FOLDERS.values(),
+    }
 )
 
 
@@ -93,9 +104,6 @@ def check_registered(look: Look) -> Iterator[Finding]:
                 name, version = document.environment.name, document.environment.version
                 if info.path != f"{folder}/{layout.segment(name)}/{version}.json":
                     look.say("broken", info.path, f"it is version {version} of environment {name!r}")
-    for folder in _STATES:
-        for info in look.objects(folder):
-            look.json(info.path)
     if look.store.info("defaults.json") is not None:
         look.document("defaults.json", DefaultsDocument, registry.SCHEMA)
     yield from look.take()
@@ -111,8 +119,13 @@ def _check_dataset(look: Look, path: str, dataset: DatasetRecord, known: Mapping
 
 
 def check_others(look: Look) -> Iterator[Finding]:
-    """Name half-written files that were left behind, and folders that this version knows nothing of."""
+    """Check pins and documents with states; name half-written files, and folders that this version does not know."""
     store = look.store
+    for info in look.objects(pins.FOLDER):
+        look.document(info.path, pins.Pin, pins.SCHEMA)
+    for folder in _STATES:
+        for info in look.objects(folder):
+            look.json(info.path)
     for folder in store.folders():
         if folder not in _KNOWN:
             look.say("note", folder, "nothing that this version knows")

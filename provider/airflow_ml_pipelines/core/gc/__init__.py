@@ -166,7 +166,7 @@ class _Collection:
         return self.report
 
     def _lift(self, marking: Marking, ledger: Ledger) -> None:
-        for thing in list(marking.used_again()):
+        for thing in marking.used_again():
             ledger.unmark(thing)
             if (
                 self._go_on()
@@ -175,8 +175,8 @@ class _Collection:
             self.report.add(describe("lift", thing, "it is used again"))
 
     def _remove(self, marking: Marking, ledger: Ledger) -> None:
-        due = list(marking.due())
-        for number, thing in enumerate(due, 1):
+        due = sum(1 for _ in marking.due())
+        for number, thing in enumerate(marking.due(), 1):
             if self._go_on():
                 if isinstance(thing, Result):
                     removed = remove_result(self.workspace, thing.folder, ledger.keys(thing.folder))
@@ -186,8 +186,9 @@ class _Collection:
                 if not removed:
                     ledger.unmark(thing)
                     continue
+            ledger.remove(thing)
             self.report.add(describe("remove", thing, "its time has come"))
-            self.on_progress("removals", number, len(due))
+            self.on_progress("removals", number, due)
         for thing in marking.waiting():
             self.report.add(describe("wait", thing, "", thing.until))
 

@@ -157,6 +157,10 @@ class Ledger:
         """Note that a result or a run loses its tombstone, and stays."""
         self._update(thing, "marked = 0, kept = 1, placed = NULL, until = NULL")
 
+    def remove(self, thing: Result | Run) -> None:
+        """Note that a result or a run is gone."""
+        self._update(thing, "removed = 2")
+
     def _update(self, thing: Result | Run, change: str) -> None:
         key, table = thing._fields[0], type(thing).__name__.lower()
         self._base.execute(f"UPDATE {table} SET {change} WHERE {key} = ?", (thing[0],))  # noqa: S608 - of our own texts

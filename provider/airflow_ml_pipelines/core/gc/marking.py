@@ -9,7 +9,8 @@ from airflow_ml_pipelines.core.gc.policy import Policy
 from airflow_ml_pipelines.core.gc.removal import owned_stores
 from airflow_ml_pipelines.core.gc.report import Action, Item
 from airflow_ml_pipelines.core.gc.roots import Kept
-from airflow_ml_pipelines.core.gc.survey import DAY, owned_folder
+from airflow_ml_pipelines.core.gc.survey import DAY
+from airflow_ml_pipelines.core.layout import owned_folder
 from airflow_ml_pipelines.core.tombstones import MARGIN
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -49,7 +50,7 @@ class Marking:
     def due(self) -> Iterator[Result | Run]:
         """Yield what has a tombstone whose time has come: results first, then runs."""
         yield from self._ledger.results(_DUE, self._began - MARGIN)
-        yield from self._ledger.runs(_DUE, self._began - MARGIN)
+        yield from self._ledger.runs(f"({_DUE}) AND path NOT IN staying", self._began - MARGIN)
 
     def waiting(self) -> Iterator[Result | Run]:
         """Yield what has a tombstone whose time has not come."""

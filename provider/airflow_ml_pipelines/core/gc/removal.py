@@ -13,7 +13,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError
-from airflow_ml_pipelines.core.gc.survey import owned_folder
+from airflow_ml_pipelines.core.layout import owned_folder
 from airflow_ml_pipelines.core.records import forget_record
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tombstones import read_tombstone, tombstone_path, write_tombstone

@@ -23,7 +23,7 @@ from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 from airflow_ml_pipelines.core.tombstones import NAME, Tombstone, read_tombstone
 
-__all__ = ["DAY", "QUIET_SECONDS", "Survey", "owned_folder"]
+__all__ = ["DAY", "QUIET_SECONDS", "Survey"]
 
 DAY = 24 * 3600.0
 
@@ -84,18 +84,9 @@ class _Record(msgspec.Struct):
     outputs: dict[str, _Output] = {}
 
 
-def owned_folder(attempt: str) -> str:
-    """Return the folder on a datastore that belongs to an attempt.
-
-    :param attempt: its folder under the workspace's root.
-    """
-    _, pipeline, run, _, step, number = attempt.split("/")
-    return f"outputs/{pipeline}/{run}/{step}/{number}"
-
-
 def _owned_size(folder: str, outputs: Mapping[str, _Output]) -> int:
     try:
-        below = owned_folder(folder) + "/"
+        below = layout.owned_folder(folder) + "/"
     except ValueError:  # no folder of an attempt
         return 0
     return sum(output.size for output in outputs.values() if output.path.startswith(below))
@@ -250,7 +241,8 @@ class Survey:
         ]
         found = each(self._store, lambda path: _RunReader(self._store, path, self._began).read(), paths)
         for number, run in enumerate(found, 1):
-            self._add_run(run)
+            if run.size:  # else it is a folder without files, as only some stores have them
+                self._add_run(run)
             self._on_progress("runs", number, len(paths))
 
     def _add_run(self, run: _RunFound) -> None:
