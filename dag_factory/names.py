@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
     from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["check_names", "require_names"]
+__all__ = ["check_names", "names_in", "require_names"]
 
 
 def require_names(workspace: Workspace, spec: PipelineSpec) -> None:
@@ -30,7 +30,7 @@ def check_names(workspace: Workspace, spec: PipelineSpec) -> list[MlPipelinesErr
     """Return an error for each name of a pipeline that the workspace does not have; each name is looked up once."""
     found: list[MlPipelinesError] = []
     known: set[tuple[str, object]] = set()
-    for kind, name, where in _names(spec):
+    for kind, name, where in names_in(spec):
         if (kind, name) in known:
             continue
         known.add((kind, name))
@@ -42,7 +42,8 @@ def check_names(workspace: Workspace, spec: PipelineSpec) -> list[MlPipelinesErr
     return found
 
 
-def _names(spec: PipelineSpec) -> Iterator[tuple[str, Any, str]]:
+def names_in(spec: PipelineSpec) -> Iterator[tuple[str, Any, str]]:
+    """Yield each name of something that a workspace has: the method that looks it up, the name, and where it stands."""
     if spec.default_datastore is not None:
         yield "datastore_spec", spec.default_datastore, "default_datastore"
     for step in spec.steps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +46,26 @@ def test_commands_print_what_the_page_shows(page, example, tmp_path, request):
         if not command.fits:
             shown, printed = ("\n".join(map(normal, lines)) for lines in (command.shown, command.printed))
             assert printed == shown, f"$ {command.text}"
+
+
+def test_tests_of_the_documentation_pass(example, tmp_path):
+    page = PROJECT / "docs/testing.md"
+    folder = tmp_path / "project"
+    shutil.copytree(example, folder)
+    shutil.copytree(folder / ".ml-pipelines/data/workspaceblobstore/train-images", folder / "train-images")
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    ):
+        (folder / f"test_block{number}.py").write_text(block)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(folder)]
+    done = subprocess.run(command, cwd=folder, env=surroundings(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("6 passed"), done.stdout
+    (folder / "digits/compare/notes.txt").touch()
+    done = subprocess.run(
+        [*command, "-k", "known"], cwd=folder, env=surroundings(tmp_path), capture_output=True, text=True
+    )
+    assert "step compare: source: notes.txt is new" in done.stdout
 
 
 def test_what_differs_from_run_to_run_does_not_count():

@@ -180,6 +180,11 @@ def test_equal_documents_have_no_difference():
     assert diff_keys(OLD, dict(OLD)) == ()
 
 
+def test_what_is_stored_differs_from_what_was_just_made_in_nothing_but_its_values():
+    made = {**OLD, "environment": {**ENVIRONMENT, "pip": tuple(ENVIRONMENT["pip"])}}
+    assert diff_keys(msgspec.json.decode(msgspec.json.encode(made)), made) == ()
+
+
 def test_a_difference_can_be_stored():
     found = Explanation(differences=diff_keys(OLD, {**OLD, "parameters": {}, "source": "", "script": "x"}))
     data = msgspec.json.encode(found)

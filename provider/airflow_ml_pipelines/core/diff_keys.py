@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.diff_files import Change, diff_files
 from airflow_ml_pipelines.core.differences import (
     ArgumentChange,
@@ -37,6 +38,8 @@ _LONGEST = 1000
 
 def diff_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Difference, ...]:
     """Return in what two key documents differ. Which files differ is left to :class:`Files`."""
+    # one that was stored has lists where one that was just made may have tuples
+    old, new = (json.loads(canonical_json(document)) for document in (old, new))
     found: list[Difference] = [
         ValueChange(field=field, old=old.get(field), new=new.get(field))
         for field in _PLAIN

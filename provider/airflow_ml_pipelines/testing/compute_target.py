@@ -13,6 +13,7 @@ Everything else is real: plan, keys, records, reuse, leases, datasets, the run's
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from airflow_ml_pipelines.core.digest import digest_bytes
-from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
+from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError, did_you_mean
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.store import join
@@ -29,6 +30,7 @@ from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.execution.targets.registry import using_target
 from airflow_ml_pipelines.runtime.job import Job
+from airflow_ml_pipelines.runtime.launcher import launch
 from airflow_ml_pipelines.runtime.result import JobResult
 
 __all__ = ["FakeComputeTarget", "FakeStep"]
@@ -41,25 +43,29 @@ class FakeStep:
     :param outputs: for each output its files, by their paths; an output that is left out gets no files.
     :param lines: what the script writes to its standard output.
     :param error: why it fails; None where it ends well.
-    :param seconds: how long it takes.
+    :param seconds: how long it takes; longer, where its script runs and takes longer.
+    :param lost: whether the compute target loses it on the way.
     """
 
     outputs: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     lines: Sequence[str] = ()
     error: str | None = None
     seconds: float = 0.0
+    lost: bool = False
 
 
 class FakeComputeTarget:
     """Stands for every compute target of this process while its ``with`` block runs.
 
     :param steps: how steps end, by their ids or names; those that are left out end well at once.
+    :param scripts: whether scripts run here, with this interpreter, except of steps that are given ``outputs``.
     :ivar jobs: the job of each step that ran, in their order.
     :ivar environments: the environment of each step that ran.
     """
 
-    def __init__(self, steps: Mapping[str, FakeStep] | None = None) -> None:
+    def __init__(self, steps: Mapping[str, FakeStep] | None = None, *, scripts: bool = False) -> None:
         self.steps = dict(steps or {})
+        self.scripts = scripts
         self.jobs: list[Job] = []
         self.environments: list[EnvironmentSpec] = []
         self._lock = threading.Lock()
@@ -104,7 +110,7 @@ class FakeComputeTarget:
         """Note the environment; nothing is made."""
         with self._lock:
             self.environments.append(environment)
-        return Prepared("python")
+        return Prepared(sys.executable if self.scripts else "python")
 
     def place(self, work: Work) -> None:
         """Return None: the job ends with this process."""
@@ -114,7 +120,8 @@ class FakeComputeTarget:
         ids = work.job.run
         with self._lock:
             self.jobs.append(work.job)
-        return _FakeJob(work, self.steps.get(ids.step) or self.steps.get(ids.step_name) or FakeStep())
+        step = self.steps.get(ids.step) or self.steps.get(ids.step_name) or FakeStep()
+        return _FakeJob(work, step, script=self.scripts and not step.outputs)
 
     def find(self, place: Place, job: Job, workspace: Workspace) -> None:
         """Return None: no job outlives the process that started it."""
@@ -125,9 +132,10 @@ class FakeComputeTarget:
 
 
 class _FakeJob:
-    def __init__(self, work: Work, step: FakeStep) -> None:
+    def __init__(self, work: Work, step: FakeStep, *, script: bool) -> None:
         self._work = work
         self._step = step
+        self._script = script
         self._over = False
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
@@ -138,7 +146,13 @@ class _FakeJob:
         while (reason := canceled()) is None and time.time() < started + self._step.seconds:
             time.sleep(0.01)
         self._over = True
+        if self._step.lost and reason is None:
+            raise ComputeTargetException(f"the job of step {self._work.job.run.step_name!r} is lost")
         error = reason or self._step.error
+        if self._script and error is None:
+            return launch(
+                self._work.job, open_store=self._work.workspace.open_url, on_line=on_line, canceled=canceled
+            )
         status = "canceled" if reason else "failed" if error else "finished"
         return JobResult(
             status=status,  # type: ignore[arg-type]

@@ -15,7 +15,15 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException, did_you_mea
 from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.port import ComputeTarget
 
-__all__ = ["GROUP", "check_target", "open_target", "read_options", "target_types", "using_target"]
+__all__ = [
+    "GROUP",
+    "check_target",
+    "open_target",
+    "read_options",
+    "target_types",
+    "used_target",
+    "using_target",
+]
 
 GROUP = "airflow_ml_pipelines.compute_targets"
 """The group of entry points that name the classes of compute targets."""
@@ -61,6 +69,11 @@ def using_target(target: ComputeTarget) -> Iterator[None]:
         yield
     finally:
         _used = before
+
+
+def used_target() -> ComputeTarget | None:
+    """Return the target that :func:`using_target` has set, None where it has not."""
+    return _used
 
 
 def read_options(spec: ComputeTargetSpec, kind: type[_T]) -> _T:
