@@ -62,7 +62,7 @@ def run_command(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _complain(error)
+        _complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
         return 1
     return code
 

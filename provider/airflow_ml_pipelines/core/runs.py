@@ -354,6 +354,7 @@ def open_run(store: Store, run: str, pipeline: str | None = None) -> RunFolder:
     """Return the folder of a run by its id, or by ``<pipeline>/<id>``.
 
     :raises WorkspaceError: where there is none, or several pipelines have one.
+    :raises DocumentError: where it is there, and can't be read.
     """
     if pipeline is None and "/" in run:
         pipeline, _, run = run.partition("/")
@@ -364,6 +365,12 @@ def open_run(store: Store, run: str, pipeline: str | None = None) -> RunFolder:
     known = list(find_runs(store, pipeline))
     found = [folder for folder in known if run in (folder.run, layout.segment(folder.run))]
     if not found:
+        for first, second in list_runs(store, pipeline):
+            path = f"runs/{first}/{second}/run.json"
+            if second == layout.segment(run) and store.info(path) is not None:
+                read_document(
+                    store.get(path), RunDocument, what=path, schema=SCHEMA
+                )  # says why it can't be read
         raise WorkspaceError(
             f"there is no run {run!r} in {store.url}.{did_you_mean(run, (f.run for f in known))}"
         )

@@ -138,7 +138,7 @@ class Source:
     def _show(self, layer: Layer, found: Found, lines: list[str]) -> Finding:
         name = str(layer.file) if layer.file else "<text>"
         excerpt, message = "", found.message
-        if found.line < len(lines):
+        if found.line < len(lines) and lines[found.line].strip():
             if message.endswith("found nothing") and " #" in lines[found.line][found.column :]:
                 message += ": text after ` #` is a comment, unless it is in quotes"
             excerpt = show_excerpt(lines[found.line], found.line + 1, found.column, found.length)
