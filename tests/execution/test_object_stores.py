@@ -101,7 +101,7 @@ _RUN = """
 def test_of_twenty_processes_at_once_one_runs_each_step(remote):
     command = [sys.executable, "-c", textwrap.dedent(_RUN), Path(__file__).parent, remote.folder]
     command = [str(part) for part in (*command, remote.workspace.root.url)]
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     processes = [subprocess.Popen(command, **pipes, text=True) for _ in range(20)]
     for process in processes:
         process.stdin.write("go\n")
