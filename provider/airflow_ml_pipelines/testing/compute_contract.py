@@ -363,12 +363,12 @@ class ComputeTargetContract:
         run = project.run(
             """
             import subprocess, sys
-            late = "import time, sys; time.sleep(2); open(sys.argv[1] + '/late', 'w')"
+            late = "import time, sys; time.sleep(5); open(sys.argv[1] + '/late', 'w')"
             subprocess.Popen([sys.executable, "-c", late, sys.argv[1]], start_new_session=True)
             """
         )
         assert run.outcome.status == "Finished", run.error
-        time.sleep(2.5)
+        time.sleep(5.5)
         output = run.step.outputs["out"]
         assert list(project.workspace.datastore(output.datastore).walk(output.path)) == []
 
