@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,24 @@ def test_the_version_tells_two_writes_of_one_moment_apart(store, monkeypatch):
 def test_a_store_may_be_the_whole_file_system():
     assert LocalStore("/").local_path("etc/hosts") == Path("/etc/hosts")
     assert LocalStore("/").url == "file:///"
+
+
+def test_an_object_in_memory_is_read_whole_by_many_at_once(tmp_path):
+    store = FsspecStore(f"memory://{tmp_path}")
+    data = bytes(range(256)) * 1000
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    store.upload(source, "a/b")
+    wrong = []
+
+    def read(number: int) -> None:
+        for _ in range(50):
+            store.upload(source, "a/b")
+            store.download("a/b", tmp_path / str(number))
+            wrong.extend(
+                found for found in (store.get("a/b"), (tmp_path / str(number)).read_bytes()) if found != data
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(4)))
+    assert not wrong

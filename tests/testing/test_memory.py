@@ -62,16 +62,14 @@ def test_a_pipeline_runs_with_the_data_that_is_given(project):
     assert run.reasons("train") == ("there is no earlier result of this step",)
 
 
-def test_nothing_is_left_behind(project):
+def test_nothing_is_left_behind(project, monkeypatch):
     from fsspec.implementations.memory import MemoryFileSystem
 
     def everything() -> set[str]:
-        top = Path(tempfile.gettempdir())
-        files = {str(path) for path in top.glob("ml-pipelines-*")} | {
-            str(path) for path in project.rglob("*")
-        }
-        return files | set(MemoryFileSystem.store)
+        return {str(path) for path in project.rglob("*")} | set(MemoryFileSystem.store)
 
+    (project / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(project / "temporary"))
     before = everything()
     run = run_in_memory("shop.pipeline.yaml", data=DATA)
     assert any("ml-pipelines-tests" in name for name in everything() - before)

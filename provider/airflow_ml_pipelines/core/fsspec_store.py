@@ -82,11 +82,11 @@ class FsspecStore:
         It does where the file system's own ``pipe_file`` knows ``mode="create"`` (S3, Azure, GCS), in memory, and in
         local files. Elsewhere it looks first and then writes, so that two writers at the same moment may both win.
         """
-        return self._local or "memory" in self._protocols or _creates(self._system)
+        return self._local or self._memory or _creates(self._system)
 
     def get(self, path: str) -> bytes:
         with self._errors(path, "read"):
-            return cast("bytes", self._system.cat_file(self._file(path)))
+            return self._read(self._file(path))
 
     def put(self, path: str, data: bytes) -> None:
         with self._writing(path) as target:
@@ -111,7 +111,7 @@ class FsspecStore:
             self._make_folder(target)
             with self._system.open(target, "xb") as file:
                 file.write(data)
-        elif "memory" in self._protocols:
+        elif self._memory:
             with _MEMORY:  # it looks and then writes, but all who share it are in this process
                 if self._system.exists(target):
                     raise FileExistsError(target)
@@ -174,7 +174,7 @@ class FsspecStore:
                     self._system.rm(folder, recursive=True)
 
     def open(self, path: str) -> BinaryIO:
-        if "memory" in self._protocols:  # where all readers of an object share one position
+        if self._memory:
             return io.BytesIO(self.get(path))
         with self._errors(path, "read"):
             file = self._system.open(self._file(path), "rb")
@@ -186,14 +186,20 @@ class FsspecStore:
     def upload(self, source: Path, path: str) -> None:
         source.stat()  # so that a file that is not there is not taken for one of the store's
         with self._writing(path) as target:
-            self._system.put_file(str(source), target)
+            if self._memory:  # where others see an object grow that is written piece by piece
+                self._system.pipe_file(target, source.read_bytes())
+            else:
+                self._system.put_file(str(source), target)
 
     def download(self, path: str, target: Path) -> None:
         aside = target.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
         target.parent.stat()
         try:
             with self._errors(path, "read"):
-                self._system.get_file(self._file(path), str(aside))
+                if self._memory:
+                    aside.write_bytes(self._read(self._file(path)))
+                else:
+                    self._system.get_file(self._file(path), str(aside))
             if not aside.is_file():  # some make a folder of a folder
                 raise NotFoundError(f"there is no {path!r} in {self.shown}")
             os.replace(aside, target)
@@ -206,13 +212,25 @@ class FsspecStore:
 
     def clock(self) -> float:
         """Return the time that the store gives an object written now; many know whole seconds only."""
-        if "memory" in self._protocols:
+        if self._memory:
             return time.time()
         return probe_clock(self)
 
     @property
     def _local(self) -> bool:
         return "file" in self._protocols
+
+    @property
+    def _memory(self) -> bool:
+        return "memory" in self._protocols
+
+    def _read(self, file: str) -> bytes:
+        if self._memory:  # where all readers of an object share one position
+            try:
+                return bytes(self._system.store[file].getbuffer())
+            except KeyError:
+                raise FileNotFoundError(file) from None
+        return cast("bytes", self._system.cat_file(file))
 
     def _file(self, path: str) -> str:
         path = check_path(path)
@@ -257,9 +275,9 @@ class FsspecStore:
 
     def _object_info(self, path: str, info: dict[str, Any]) -> ObjectInfo:
         found = object_info(path, info)
-        if "memory" in self._protocols:  # it has no version, and its time may be the same twice
+        if self._memory:  # it has no version, and its time may be the same twice
             with suppress(FileNotFoundError):
-                return replace(found, version=digest_bytes(self._system.cat_file(self._file(path))))
+                return replace(found, version=digest_bytes(self._read(self._file(path))))
         return found
 
 

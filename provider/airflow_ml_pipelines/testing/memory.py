@@ -201,7 +201,7 @@ def _kept_workspace() -> Iterator[dag_factory.Workspace]:
     with tempfile.TemporaryDirectory(prefix="ml-pipelines-test-") as folder:
         place = secrets.token_hex(8)
         workspace = dag_factory.Workspace(Workspace("test", f"{_TOP}/{place}", cache_directory=Path(folder)))
-        weakref.finalize(workspace, open_store(_TOP).remove, place)
+        weakref.finalize(workspace, open_store(_TOP).remove, place).atexit = False
         yield workspace
 
 
