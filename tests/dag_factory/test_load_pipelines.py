@@ -50,6 +50,12 @@ def test_one_line_makes_a_dag_of_every_definition_below(folder):
     assert sorted(load(folder)) == ["one", "three", "two"]
 
 
+def test_the_code_that_airflow_shows_is_the_yaml(folder):
+    dag = process(load_file(folder)).dags["three"]
+    assert dag["fileloc"] == str(folder.folder / "sub/three.pipeline.yaml")
+    assert dag["relative_fileloc"] == "load.py"
+
+
 def test_the_folder_is_relative_to_the_file_that_calls(folder):
     folder.write("dags/x.txt")
     assert sorted(load(folder, "../sub", at="dags/load.py")) == ["three"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -147,6 +148,7 @@ def _bundle_class(path: str, head: str) -> Any:
     return found
 
 
+@functools.cache
 def _warm_up() -> None:
     """Import here what every DAG file needs: Airflow forks the processes that read them from this one."""
     try:
