@@ -1,7 +1,7 @@
 """The command ``ml-pipelines``: its tree, and how it ends.
 
 Exit codes: 0 where all went well, 1 for a run that failed or a definition that is wrong, 2 for a command that can't be
-understood, 130 for a run that was interrupted.
+understood, 3 for a conversion that had to leave something out, 130 for a run that was interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from dag_factory.commands import (
     completion,
+    convert,
     datasets,
     diff,
     explain,
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
         datasets,
         graph,
         lint,
+        convert,
         schema,
         pools,
         reap,

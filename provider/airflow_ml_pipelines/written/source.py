@@ -114,7 +114,7 @@ class Source:
         if not unique and not self.is_damaged:
             return
         if self.layers:
-            findings = self._find(unique)
+            findings = self.find(unique)
             error = self.error("\n".join(map(str, findings)))
             error.findings = findings
         else:
@@ -123,7 +123,8 @@ class Source:
         error.problems = unique
         raise error from None
 
-    def _find(self, problems: Iterable[Problem]) -> tuple[Finding, ...]:
+    def find(self, problems: Iterable[Problem]) -> tuple[Finding, ...]:
+        """Return problems with their places in the texts, in their order, and what is wrong with the texts as YAML."""
         roots = [layer.compose() for layer in self.layers]
         places = {(index, found) for index, layer in enumerate(self.layers) for found in layer.found}
         damaged = {(index, found.line, found.column) for index, found in places}
