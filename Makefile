@@ -14,7 +14,7 @@ export AIRFLOW_HOME := $(CURDIR)/.airflow
 unexport ML_PIPELINES_WORKSPACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-system test-oldest lint format bench clean
+.PHONY: help demo test fuzz test-unit test-system test-oldest lint format bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ help: ## show this list
 demo: $(VENV)/.ready ## run the example on an Airflow of its own, three times (ONCE=1: and end then)
 	@$(BIN)/python tools/demo.py $(if $(ONCE),--once)
 
-test: lint test-unit test-system ## all checks and tests
+test: lint test-unit fuzz test-system ## all checks and tests
 
 test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
@@ -32,6 +32,12 @@ test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow
 
 test-oldest: $(OLDEST)/.ready $(SERVERS)/.ready ## tests with the oldest Airflow that is supported
 	$(OLDEST)/bin/python -m pytest -m "not system or oldest" $(ARGS)
+
+fuzz: $(VENV)/.ready ## look for texts and documents that crash a reader (SECONDS=600: for so long)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null || \
+		tools/venv.sh $(VENV) "$(PYTHON)" -e '.[dev,fuzz]' >/dev/null 2>&1; \
+	then $(BIN)/python tests/fuzz/run.py $(or $(SECONDS),120); \
+	else echo "atheris can't be installed here (there are packages of it for Linux alone): nothing is fuzzed"; fi
 
 lint: $(VENV)/.ready ## ruff and mypy
 	$(BIN)/ruff check
@@ -46,7 +52,7 @@ bench: $(VENV)/.ready ## measure against peers, into benchmarks/results.json (AR
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(OLDEST) $(SERVERS) .airflow .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(SERVERS) .airflow .demo .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml

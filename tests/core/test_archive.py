@@ -93,7 +93,21 @@ class TestWriting:
         assert written.entries[0].size == 4
 
     @pytest.mark.parametrize(
-        "name", ["../a", "/a", "a//b", "a\\b", "C:a", "a/./b", "a/", "\udcff", "a\0b", ""]
+        "name",
+        [
+            "../a",
+            "/a",
+            "a//b",
+            "a\\b",
+            "C:a",
+            "a/./b",
+            "a/",
+            "\udcff",
+            "a\0b",
+            "",
+            "n" * 256,
+            "a/" + "ü" * 128,
+        ],
     )
     def test_a_name_that_can_not_be_unpacked_is_refused(self, name, tmp_path):
         (tmp_path / "file").write_bytes(b"x")
@@ -167,6 +181,14 @@ class TestRefusing:
         data[len(data) // 2] ^= 0xFF
         (tmp_path / "a.zip").write_bytes(data)
         with pytest.raises(SnapshotError, match="damaged"):
+            unpack_archive(tmp_path / "a.zip", tmp_path / "out")
+
+    def test_an_entry_that_lies_before_the_beginning_is_refused(self, files, tmp_path):
+        write_archive(files({"a": b"x"}), tmp_path / "a.zip")
+        data = bytearray((tmp_path / "a.zip").read_bytes())
+        data[-6] += 5  # of the directory's place, by which the places of all entries are reckoned
+        (tmp_path / "a.zip").write_bytes(data)
+        with pytest.raises(SnapshotError, match="damaged|lies before the beginning"):
             unpack_archive(tmp_path / "a.zip", tmp_path / "out")
 
     @pytest.mark.parametrize("data", [b"", b"no zip", b"PK\5\6" + bytes(10)])

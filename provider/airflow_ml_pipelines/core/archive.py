@@ -25,6 +25,7 @@ from airflow_ml_pipelines.core.progress import advance
 __all__ = ["check_name", "unpack_archive", "write_archive"]
 
 _PIECE = 1 << 20
+_LONGEST = 255
 _LEVEL = 1
 _UNIX = 3
 _ENCRYPTED = 0x1
@@ -42,6 +43,9 @@ def check_name(name: str) -> str | None:
         "begins like a drive": _DRIVE.match(name),
         "has an empty segment, '.' or '..'": not _PLACES.isdisjoint(name.split("/")),
         "is not UTF-8": not _is_utf8(name),
+        "has a part of more than 255 bytes": any(
+            len(part.encode(errors="replace")) > _LONGEST for part in name.split("/")
+        ),
     }
     return next((problem for problem, found in problems.items() if found), None)
 
@@ -134,6 +138,8 @@ def _check(archive: Path, infos: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]
             wrong = "is encrypted or packed in a way that is not known"
         if wrong is None and (name in files or (folder and name in folders)):
             wrong = "comes twice"
+        if wrong is None and info.header_offset < 0:
+            wrong = "lies before the beginning of the archive"
         if wrong is not None:
             raise SnapshotError(f"archive {archive} is refused: its entry {info.orig_filename!r} {wrong}")
         if folder:
