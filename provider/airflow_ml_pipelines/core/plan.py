@@ -45,7 +45,8 @@ def make_plan(workspace: Workspace, run: RunDocument, *, dry: bool = False) -> P
         folder.write_plan(document)
         reused = [item for item in document.steps if item.decision == "reuse"]
         lost = claim_results(folder, {item.folder for item in reused})
-        if not lost:
+        archives = {item.archive for item in document.steps if item.archive}
+        if not lost and all(workspace.store.info(archive) is not None for archive in archives):
             return document
         for item in reused:  # what is being removed at this moment is made again
             if item.folder in lost and item.key is not None:

@@ -42,9 +42,10 @@ def _check_indexed(look: Look, path: str, record: Record) -> None:
         look.say("damaged", path, f"the attempt that made it, {record.folder}, has no record")
     for name, output in record.outputs.items():
         if look.store.info(layout.manifest_path(output.digest)) is None:
-            look.say(
-                "damaged", path, f"output {name!r}: manifest {output.digest} is not kept under its digest"
+            text = (
+                f"output {name!r}: manifest {output.digest} is not kept, so a difference to it names no files"
             )
+            look.say("note", path, text)
 
 
 def check_leases(look: Look) -> Iterator[Finding]:

@@ -33,7 +33,10 @@ Why nobody reads data that vanishes
     both before its script starts, since an empty folder can be a fine input.
 
     Snapshots and manifests have no tombstones: whoever relies on one that is older than a day writes it anew
-    (:func:`~airflow_ml_pipelines.core.fresh.freshen`), and gc removes those only that were written seven days ago.
+    (:func:`~airflow_ml_pipelines.core.fresh.freshen`), and gc removes those only that were written seven days ago,
+    after a second look. In the moment between that look and the removal one may be written anew and be lost; the plan
+    looks whether its snapshots are there once it is written, a job that finds none says so, and a manifest only serves
+    explanations.
 
     One clean-up at a time: it holds a lease. One that lost it removes nothing more.
 """
@@ -52,7 +55,7 @@ from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
 from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Progress, Report, Tally
 from airflow_ml_pipelines.core.gc.roots import ROOTS, Kept, Root
 from airflow_ml_pipelines.core.gc.shelves import find_old
-from airflow_ml_pipelines.core.gc.survey import Survey
+from airflow_ml_pipelines.core.gc.survey import DAY, Survey
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
 from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.store import Store
@@ -147,9 +150,10 @@ class _Collection:
         self.report = report
         self.on_progress = on_progress
         self.lease = lease
+        self.began = time.time() if lease is None else self.store.clock()
 
     def run(self) -> Report:
-        began = time.time() if self.lease is None else self.store.clock()
+        began = self.began
         kept = Kept.of(self.store, self.roots)
         with Ledger() as ledger:
             survey = Survey(self.store, ledger, kept, began, self.on_progress)
@@ -201,13 +205,17 @@ class _Collection:
             self.report.add(describe("mark", thing, reason, until))
 
     def _drop(self, items: Iterable[Item]) -> None:
-        def drop(item: Item) -> Item:
+        def drop(item: Item) -> Item | None:
             if self._go_on():
+                info = self.store.info(item.path)
+                if info is None or info.modified > self.began - DAY:  # somebody relies on it again
+                    return None
                 self.store.delete(item.path)
             return item
 
         for item in each(self.store, drop, items):
-            self.report.add(item)
+            if item is not None:
+                self.report.add(item)
 
     def _go_on(self) -> bool:
         """Return whether to do anything. :raises StoreError: where another one has taken over."""
