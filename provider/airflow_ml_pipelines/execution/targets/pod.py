@@ -64,15 +64,18 @@ class PodJob:
         if reason is not None:
             self._delete(0)
             return ended_without_result(started, canceled=reason, what="")
-        seen = 0
+        seen, over = 0, False
         while True:
             reason, count = self._tell(lines, canceled, seen, reason)
-            pod = self._read()
-            if pod is None or pod.status.phase in _OVER:
-                break
-            if reason is not None:
-                time.sleep(_LOOK)  # it is being ended
             seen += count
+            if over and not count:  # a log that is followed may be cut short when the container ends
+                break
+            pod = self._read()
+            if pod is None:
+                break
+            over = pod.status.phase in _OVER
+            if reason is not None and not over:
+                time.sleep(_LOOK)  # it is being ended
         lines.close()
         return self._result(started, reason, pod, lines)
 
