@@ -17,7 +17,7 @@ import msgspec
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.spec import PipelineSpec
-from airflow_ml_pipelines.core.states import change_state, read_state
+from airflow_ml_pipelines.core.states import change_state, find_states, read_state, update_state
 from airflow_ml_pipelines.core.store import Store
 
 __all__ = ["DraftDocument", "change_draft", "create_draft", "find_drafts", "read_draft"]
@@ -69,18 +69,17 @@ def change_draft(
     store: Store, identity: str, change: Callable[[DraftDocument], DraftDocument]
 ) -> DraftDocument:
     """Change a draft; of any number of changes at once none is lost."""
+    missing = f"there is no draft {identity!r} in {store.url}"
 
-    def changed(last: DraftDocument | None) -> DraftDocument:
-        if last is None or last.deleted:
-            raise WorkspaceError(f"there is no draft {identity!r} in {store.url}")
+    def changed(last: DraftDocument) -> DraftDocument:
+        if last.deleted:
+            raise WorkspaceError(missing)
         return change(last)
 
-    return change_state(store, f"{_FOLDER}/{identity}", DraftDocument, changed)
+    return update_state(store, f"{_FOLDER}/{identity}", DraftDocument, changed, missing)
 
 
 def find_drafts(store: Store) -> Iterator[DraftDocument]:
     """Yield the drafts, the oldest first."""
-    folders = {info.path.rpartition("/")[0] for info in store.walk(_FOLDER)}
-    found = (read_state(store, folder, DraftDocument) for folder in folders)
-    documents = [item for item in found if item is not None and not item.deleted]
-    yield from sorted(documents, key=lambda item: item.created)
+    found = find_states(store, _FOLDER, DraftDocument)
+    yield from sorted((item for item in found if not item.deleted), key=lambda item: item.created)

@@ -20,7 +20,7 @@ import msgspec
 from airflow_ml_pipelines.core.errors import WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.published import check_name
-from airflow_ml_pipelines.core.states import change_state, read_state
+from airflow_ml_pipelines.core.states import change_state, find_states, read_state, update_state
 from airflow_ml_pipelines.core.store import Store
 
 __all__ = [
@@ -128,11 +128,8 @@ def read_endpoint(store: Store, *, identity: str | None = None, name: str | None
 
 def find_endpoints(store: Store, *, active_only: bool = True) -> Iterator[EndpointDocument]:
     """Yield the endpoints, by name; without those that are disabled or archived, if wanted."""
-    folders = sorted({info.path.rpartition("/")[0] for info in store.walk(_FOLDER)})
-    found = (read_state(store, folder, EndpointDocument) for folder in folders)
-    documents = [
-        item for item in found if item is not None and (item.status == "Archived" or _owns(store, item))
-    ]
+    found = find_states(store, _FOLDER, EndpointDocument)
+    documents = [item for item in found if item.status == "Archived" or _owns(store, item)]
     for document in sorted(documents, key=lambda item: (item.name, item.created)):
         if document.status == "Active" or not active_only:
             yield document
@@ -142,13 +139,8 @@ def change_endpoint(
     store: Store, identity: str, change: Callable[[EndpointDocument], EndpointDocument]
 ) -> EndpointDocument:
     """Change an endpoint; of any number of changes at once none is lost."""
-
-    def changed(last: EndpointDocument | None) -> EndpointDocument:
-        if last is None:
-            raise WorkspaceError(f"there is no endpoint {identity!r} in {store.url}")
-        return change(last)
-
-    return change_state(store, f"{_FOLDER}/{identity}", EndpointDocument, changed)
+    missing = f"there is no endpoint {identity!r} in {store.url}"
+    return update_state(store, f"{_FOLDER}/{identity}", EndpointDocument, change, missing)
 
 
 def add_version(store: Store, identity: str, pipeline: str, *, default: bool = False) -> EndpointDocument:

@@ -19,6 +19,7 @@ __all__ = [
     "history_path",
     "lease_folder",
     "manifest_path",
+    "numbered",
     "owned_folder",
     "owner_of",
     "record_path",
@@ -43,6 +44,13 @@ def segment(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{safe[:_LONGEST].strip('.-')}-{digest}".lstrip("-")
+
+
+def numbered(path: str) -> int:
+    """Return the number in a path ``…/<number>.json``, 0 where it is none: what is numbered begins with 1."""
+    file = path.rpartition("/")[2]
+    stem = file.removesuffix(".json")
+    return int(stem) if stem != file and stem.isascii() and stem.isdecimal() else 0
 
 
 def record_path(key: str) -> str:

@@ -23,7 +23,7 @@ from airflow_ml_pipelines.core import registry
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DefinitionError, NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.git import git_facts
-from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.layout import numbered, segment
 from airflow_ml_pipelines.core.registry import PublishedDocument
 from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder
 from airflow_ml_pipelines.core.snapshot import StoredSnapshot
@@ -190,13 +190,8 @@ def _id(name: str, number: int) -> str:
 def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[PublishedDocument, Status]]:
     """Yield published pipelines with their status, by name and number; never those that were deleted."""
     paths = {info.path for info in store.walk(_FOLDER)}
-    numbered = []
-    for path in paths:
-        folder, _, file = path.rpartition("/")
-        stem = file.removesuffix(".json")
-        if stem != file and stem.isascii() and stem.isdecimal():
-            numbered.append((folder, int(stem), path))
-    for folder, number, path in sorted(numbered):
+    found = ((path.rpartition("/")[0], numbered(path), path) for path in paths)
+    for folder, number, path in sorted(item for item in found if item[1]):
         status = (
             read_status(store, f"{folder}/{number}")
             if f"{folder}/{number}.status.json" in paths

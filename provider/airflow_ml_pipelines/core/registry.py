@@ -19,7 +19,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError, did_you_mean
-from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.layout import numbered, segment
 from airflow_ml_pipelines.core.runs import Origin
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.store import Store
@@ -179,8 +179,8 @@ def find_latest(store: Store, kind: type[_T]) -> list[_T]:
     """Return the latest version of each name of a kind with versions; those that can't be read are left out."""
     latest: dict[str, int] = {}
     for info in store.walk(FOLDERS[kind]):
-        folder, _, file = info.path.rpartition("/")
-        if number := _number(file):
+        if number := numbered(info.path):
+            folder = info.path.rpartition("/")[0]
             latest[folder] = max(number, latest.get(folder, 0))
     found = (
         read_or_skip(store, f"{folder}/{number}.json", kind) for folder, number in sorted(latest.items())
@@ -191,7 +191,7 @@ def find_latest(store: Store, kind: type[_T]) -> list[_T]:
 def find_versions(store: Store, kind: type[_T], name: str) -> list[int]:
     """Return the versions that a name has, the oldest first."""
     folder = f"{FOLDERS[kind]}/{segment(name)}"
-    return sorted(number for info in store.walk(folder) if (number := _number(info.path.rpartition("/")[2])))
+    return sorted(number for info in store.walk(folder) if (number := numbered(info.path)))
 
 
 def read_version(store: Store, kind: type[_T], name: str, version: str | int | None, where: str) -> _T | None:
@@ -262,8 +262,3 @@ def read_or_skip(store: Store, path: str, kind: type[_T]) -> _T | None:
 
 def _path(kind: type[_T], name: str, version: int) -> str:
     return f"{FOLDERS[kind]}/{segment(name)}/{version}.json"
-
-
-def _number(file: str) -> int:
-    stem = file.removesuffix(".json")
-    return int(stem) if stem != file and stem.isascii() and stem.isdecimal() else 0

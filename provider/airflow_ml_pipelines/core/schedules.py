@@ -17,7 +17,7 @@ import msgspec
 from airflow_ml_pipelines.core.errors import WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.recurrence import Recurrence
-from airflow_ml_pipelines.core.states import change_state, read_state
+from airflow_ml_pipelines.core.states import change_state, find_states, read_state, update_state
 from airflow_ml_pipelines.core.store import Store
 
 __all__ = ["ScheduleDocument", "change_schedule", "create_schedule", "find_schedules", "read_schedule"]
@@ -77,17 +77,10 @@ def change_schedule(
     store: Store, identity: str, change: Callable[[ScheduleDocument], ScheduleDocument]
 ) -> ScheduleDocument:
     """Change a schedule; of any number of changes at once none is lost."""
-
-    def changed(last: ScheduleDocument | None) -> ScheduleDocument:
-        if last is None:
-            raise WorkspaceError(f"there is no schedule {identity!r} in {store.url}")
-        return change(last)
-
-    return change_state(store, f"{_FOLDER}/{identity}", ScheduleDocument, changed)
+    missing = f"there is no schedule {identity!r} in {store.url}"
+    return update_state(store, f"{_FOLDER}/{identity}", ScheduleDocument, change, missing)
 
 
 def find_schedules(store: Store) -> Iterator[ScheduleDocument]:
     """Yield the schedules, the oldest first."""
-    folders = {info.path.rpartition("/")[0] for info in store.walk(_FOLDER)}
-    found = (read_state(store, folder, ScheduleDocument) for folder in folders)
-    yield from sorted((item for item in found if item is not None), key=lambda item: item.created)
+    yield from sorted(find_states(store, _FOLDER, ScheduleDocument), key=lambda item: item.created)

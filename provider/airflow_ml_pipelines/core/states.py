@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from airflow_ml_pipelines.core.documents import read_document, write_document
-from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
+from airflow_ml_pipelines.core.errors import NotFoundError, StoreError, WorkspaceError
+from airflow_ml_pipelines.core.layout import numbered
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["change_state", "read_state"]
+__all__ = ["change_state", "find_states", "read_state", "update_state"]
 
 _T = TypeVar("_T")
 _SCHEMA = 1
@@ -51,11 +52,46 @@ def change_state(store: Store, folder: str, kind: type[_T], change: Callable[[_T
     raise StoreError(f"{store.url}/{folder} was changed by others {_TRIES} times in a row: try again")
 
 
+def update_state(store: Store, folder: str, kind: type[_T], change: Callable[[_T], _T], missing: str) -> _T:
+    """Change a document that is there already; see :func:`change_state`.
+
+    :param missing: the text of the error where it is not.
+    :raises WorkspaceError: where it is not there.
+    """
+
+    def changed(last: _T | None) -> _T:
+        if last is None:
+            raise WorkspaceError(missing)
+        return change(last)
+
+    return change_state(store, folder, kind, changed)
+
+
+def find_states(store: Store, top: str, kind: type[_T]) -> Iterator[_T]:
+    """Yield the last state of every document whose folder is in a folder, in no order.
+
+    :raises DocumentError: where one can't be read.
+    """
+    latest: dict[str, int] = {}
+    for info in store.walk(top):
+        folder = info.path.rpartition("/")[0]
+        latest[folder] = max(numbered(info.path), latest.get(folder, 0))
+    for folder, listed in latest.items():
+        found = _last_from(store, folder, kind, listed)[1]
+        if found is not None:
+            yield found
+
+
 def _last(store: Store, folder: str, kind: type[_T]) -> tuple[int, _T | None]:
     """Return the last state and its number; 0 and None where there is none."""
-    listed = max((_number(info.path.rpartition("/")[2]) for info in store.walk(folder)), default=0)
+    listed = max((numbered(info.path) for info in store.walk(folder)), default=0)
+    return _last_from(store, folder, kind, listed)
+
+
+def _last_from(store: Store, folder: str, kind: type[_T], listed: int) -> tuple[int, _T | None]:
+    """Return the last state and its number, from a number on: a listing may be a little old."""
     number, found = 0, None
-    while True:  # a listing may be a little old
+    while True:
         following = max(listed, number + 1)
         path = f"{folder}/{following}.json"
         try:
@@ -63,8 +99,3 @@ def _last(store: Store, folder: str, kind: type[_T]) -> tuple[int, _T | None]:
         except NotFoundError:
             return number, found
         number, found = following, read_document(data, kind, what=f"{store.url}/{path}", schema=_SCHEMA)
-
-
-def _number(file: str) -> int:
-    stem = file.removesuffix(".json")
-    return int(stem) if stem != file and stem.isascii() and stem.isdecimal() else 0
