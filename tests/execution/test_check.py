@@ -3,16 +3,20 @@
 import json
 import os
 import shutil
+from datetime import datetime
 
 import msgspec
 import pytest
 from project import made, step
 
 from airflow_ml_pipelines.core.check import Finding, check_workspace
+from airflow_ml_pipelines.core.dag_views import current_view, write_view
 from airflow_ml_pipelines.core.drafts import create_draft
 from airflow_ml_pipelines.core.endpoints import create_endpoint
 from airflow_ml_pipelines.core.lease import acquire_lease
 from airflow_ml_pipelines.core.published import pin_pipeline, publish, write_status
+from airflow_ml_pipelines.core.recurrence import Recurrence
+from airflow_ml_pipelines.core.schedules import create_schedule
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, PipelineSpec, RegisterSpec
 
 
@@ -50,6 +54,9 @@ def test_nothing_is_found_where_pipelines_are_published(project):
     write_status(store, published, "Disabled")
     create_draft(store, "next", pinned)
     create_endpoint(store, "latest words", published.id)
+    hourly = Recurrence(frequency="Hour", interval=1, start=datetime.fromisoformat("2026-01-01T00:00"))
+    create_schedule(store, "hourly", pipeline=published.id, experiment="words", recurrence=hourly)
+    write_view(store, current_view(store))
     assert findings(project) == []
 
 

@@ -24,7 +24,7 @@ __all__ = [
     "check_snapshots",
 ]
 
-_STATES = ("drafts", "endpoints", "endpoint-names")
+_PUBLISHED = ("dag-views", "drafts", "endpoints", "endpoint-names", "schedules")
 _KNOWN = frozenset(
     {
         "data",
@@ -35,7 +35,7 @@ _KNOWN = frozenset(
         "reuse",
         "runs",
         "snapshots",
-        *_STATES,
+        *_PUBLISHED,
         *FOLDERS.values(),
     }
 )
@@ -119,11 +119,11 @@ def _check_dataset(look: Look, path: str, dataset: DatasetRecord, known: Mapping
 
 
 def check_others(look: Look) -> Iterator[Finding]:
-    """Check pins and documents with states; name half-written files, and folders that this version does not know."""
+    """Check pins and what comes of publishing; name half-written files, and folders that this version does not know."""
     store = look.store
     for info in look.objects(pins.FOLDER):
         look.document(info.path, pins.Pin, pins.SCHEMA)
-    for folder in _STATES:
+    for folder in _PUBLISHED:
         for info in look.objects(folder):
             look.json(info.path)
     for folder in store.folders():
