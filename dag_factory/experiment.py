@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["Experiment", "parameter_values", "submit_spec"]
+__all__ = ["Experiment", "labels_of", "parameter_values", "submit_spec"]
 
 
 class Experiment:
@@ -117,7 +117,7 @@ def submit_spec(
 
     core = experiment.workspace.core
     require_names(core, spec)
-    labels = {str(key): str(value) for key, value in (tags or {}).items()}
+    labels = labels_of(tags)
     if parent_run_id is not None:
         labels["parent_run_id"] = str(parent_run_id)
     local = start_run(
@@ -132,6 +132,11 @@ def submit_spec(
         tags=labels,
     )
     return PipelineRun(experiment, local.run.run, pipeline=local.run.pipeline)
+
+
+def labels_of(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Return labels as documents have them: texts."""
+    return {str(key): str(value) for key, value in (tags or {}).items()}
 
 
 def parameter_values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, kind_of
+from dag_factory.experiment import labels_of
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.drafts import DraftDocument
@@ -72,8 +73,8 @@ class PipelineDraft:
             experiment=experiment_name,
             parameters=_parameters(spec, pipeline_parameters or {}),
             continue_on_step_failure=continue_on_step_failure,
-            tags=_labels(tags),
-            properties=_labels(properties),
+            tags=labels_of(tags),
+            properties=labels_of(properties),
         )
         return cls(workspace, document)
 
@@ -93,7 +94,7 @@ class PipelineDraft:
         from airflow_ml_pipelines.core.drafts import find_drafts
         from dag_factory.workspace import core_of
 
-        wanted = _labels(tags)
+        wanted = labels_of(tags)
         found = find_drafts(core_of("PipelineDraft.list(workspace=…)", workspace).store)
         return [cls(workspace, item) for item in found if wanted.items() <= item.tags.items()]
 
@@ -151,7 +152,7 @@ class PipelineDraft:
             "experiment": experiment_name,
             "parameters": None if pipeline_parameters is None else _parameters(spec, pipeline_parameters),
             "continue_on_step_failure": continue_on_step_failure,
-            "tags": None if tags is None else _labels(tags),
+            "tags": None if tags is None else labels_of(tags),
             "spec": None if pipeline is None else spec,
         }
         fields = {field: value for field, value in given.items() if value is not None}
@@ -165,12 +166,12 @@ class PipelineDraft:
         from airflow_ml_pipelines.core.drafts import change_draft
 
         def add(last: DraftDocument) -> DraftDocument:
-            for key, value in _labels(properties).items():
+            for key, value in labels_of(properties).items():
                 if last.properties.get(key, value) != value:
                     raise DefinitionError(
                         f"property {key!r} of draft {self.name!r} is {last.properties[key]!r} and can't be changed"
                     )
-            return msgspec.structs.replace(last, properties={**last.properties, **_labels(properties)})
+            return msgspec.structs.replace(last, properties={**last.properties, **labels_of(properties)})
 
         self._document = change_draft(self.workspace.core.store, self.id, add)
 
@@ -252,7 +253,3 @@ def _parameters(spec: PipelineSpec, values: Mapping[str, Any]) -> dict[str, Any]
     optional = tuple(msgspec.structs.replace(item, required=False) for item in spec.parameters)
     checked_values = check_parameters(optional, given)
     return {name: checked_values[name] for name in given}
-
-
-def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
-    return {str(key): str(value) for key, value in (labels or {}).items()}

@@ -142,27 +142,19 @@ class PublishedPipeline:
         from dag_factory.experiment import Experiment, submit_spec
 
         self.require_active()
-        if workspace.core.server is not None:
-            from dag_factory.remote_run import server_of, submit_remotely
+        experiment = Experiment(workspace, experiment_name)
+        options: dict[str, Any] = {
+            "tags": tags,
+            "parameters": pipeline_parameters,
+            "continue_on_step_failure": continue_on_step_failure,
+            "regenerate_outputs": regenerate_outputs,
+            "parent_run_id": parent_run_id,
+        }
+        if workspace.core.server is None:
+            return submit_spec(experiment, self._document.spec, **options)
+        from dag_factory.remote_run import server_of, submit_remotely
 
-            return submit_remotely(
-                Experiment(workspace, experiment_name),
-                server_of(workspace).address("pipelines", self.id),
-                tags=tags,
-                parameters=pipeline_parameters,
-                continue_on_step_failure=continue_on_step_failure,
-                regenerate_outputs=regenerate_outputs,
-                parent_run_id=parent_run_id,
-            )
-        return submit_spec(
-            Experiment(workspace, experiment_name),
-            self._document.spec,
-            tags=tags,
-            parameters=pipeline_parameters,
-            continue_on_step_failure=continue_on_step_failure,
-            regenerate_outputs=regenerate_outputs,
-            parent_run_id=parent_run_id,
-        )
+        return submit_remotely(experiment, server_of(workspace).address("pipelines", self.id), **options)
 
     def require_active(self) -> None:
         """Raise a :class:`WorkspaceError` where it can't be run."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.server import URL, AirflowServer, find_server
+from airflow_ml_pipelines.core.server import URL, AirflowServer, find_server, run_path
 
 if TYPE_CHECKING:
     from dag_factory.experiment import Experiment
@@ -30,9 +29,7 @@ class RemoteRun:
         self.server = server
         self.pipeline = pipeline
         self.url = url
-        self._address = (
-            f"{server.url.rstrip('/')}/api/v2/dags/{quote(pipeline, safe='')}/dagRuns/{quote(run, safe='')}"
-        )
+        self._address = f"{server.url.rstrip('/')}{run_path(pipeline, run)}"
 
     def status(self) -> str:
         """Return how the run stands. :raises ServerError: where the server can't be reached, or refuses."""
@@ -71,7 +68,7 @@ def submit_remotely(
     :param address: that of a published pipeline or an endpoint.
     :raises ServerError: where the server can't be reached, or refuses.
     """
-    from dag_factory.experiment import parameter_values
+    from dag_factory.experiment import labels_of, parameter_values
     from dag_factory.run import PipelineRun
 
     server = server_of(experiment.workspace)
@@ -79,7 +76,7 @@ def submit_remotely(
         "ExperimentName": experiment.name,
         "RunSource": "SDK",
         "ParameterAssignments": parameter_values(parameters),
-        "Tags": {str(key): str(value) for key, value in (tags or {}).items()},
+        "Tags": labels_of(tags),
         "ParentRunId": parent_run_id,
         "ContinueRunOnStepFailure": continue_on_step_failure,
         "RegenerateOutputs": regenerate_outputs,

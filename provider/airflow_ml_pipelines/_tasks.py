@@ -218,6 +218,7 @@ def write_place(folder: RunFolder, dag_id: str, run_id: str, tasks: Mapping[str,
 
 
 def read_place(folder: RunFolder) -> dict[str, Any] | None:
+    """Return which DAG run a run is, as :func:`write_place` wrote it; None where no scheduler ran it."""
     try:
         document = json.loads(folder.store.get(f"{folder.path}/{_PLACE}"))
         return {

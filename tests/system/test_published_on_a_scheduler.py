@@ -146,6 +146,7 @@ def test_a_published_pipeline_is_a_dag_and_runs_without_its_source_folder(served
         },
     )
     assert (status, answer["PipelineId"], answer["ExperimentName"]) == (200, "talk.1", "My_Pipeline")
+    assert answer["Url"] == f"{served.airflow.url}/dags/talk.1/runs/{answer['Id']}"
     assert served.wait(published.id, answer["Id"]) == "success"
 
     run = PipelineRun.get(served.ws, f"{published.id}/{answer['Id']}")

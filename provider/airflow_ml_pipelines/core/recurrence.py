@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -20,7 +20,7 @@ __all__ = ["FREQUENCIES", "WEEK_DAYS", "Frequency", "Recurrence", "find_zone", "
 
 Frequency = Literal["Minute", "Hour", "Day", "Week", "Month"]
 
-FREQUENCIES: tuple[Frequency, ...] = ("Minute", "Hour", "Day", "Week", "Month")
+FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 
 WEEK_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from urllib.request import Request, urlopen
 from airflow_ml_pipelines.core.credentials import check_url, variable_name
 from airflow_ml_pipelines.core.errors import MlPipelinesError, WorkspaceError
 
-__all__ = ["API", "TOKEN", "URL", "AirflowServer", "ServerError", "find_server"]
+__all__ = ["API", "TOKEN", "URL", "AirflowServer", "ServerError", "dag_path", "find_server", "run_path"]
 
 URL = "AIRFLOW_API_URL"
 """The environment variable that has the address where the workspace file names none."""
@@ -56,19 +55,20 @@ class AirflowServer:
         """Return the address of something below this package's REST calls."""
         return f"{self.url.rstrip('/')}{API}/" + "/".join(quote(part, safe="") for part in parts)
 
-    def call(
-        self, method: str, address: str, document: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
+    def call(self, method: str, address: str, document: Any = None) -> Any:
         """Send a request and return the answer's document.
 
         :param address: the whole address.
         :raises WorkspaceError: where there is no token.
         :raises ServerError: where there is no answer, or the call is refused; the text has the server's reason.
         """
-        sent = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
-        sent["Authorization"] = f"Bearer {self._read_token()}"
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self._read_token()}",
+        }
         data = None if document is None else json.dumps(document).encode()
-        request = Request(address, data, sent, method=method)  # noqa: S310 - the scheme was checked
+        request = Request(address, data, headers, method=method)  # noqa: S310 - the scheme was checked
         with ExitStack() as stack:
             try:
                 answer = stack.enter_context(urlopen(request, timeout=_PATIENCE))  # noqa: S310
@@ -92,6 +92,16 @@ class AirflowServer:
                 "(POST /auth/token of the server gives one)"
             )
         return token
+
+
+def dag_path(dag_id: str) -> str:
+    """Return the path of a DAG in Airflow's own REST API."""
+    return f"/api/v2/dags/{quote(dag_id, safe='')}"
+
+
+def run_path(dag_id: str, run_id: str) -> str:
+    """Return the path of a DAG run in Airflow's own REST API."""
+    return f"{dag_path(dag_id)}/dagRuns/{quote(run_id, safe='')}"
 
 
 def find_server(declared: AirflowServer | None) -> AirflowServer | None:

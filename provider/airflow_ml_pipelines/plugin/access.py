@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from airflow.api_fastapi.app import get_auth_manager  # noqa: TID253 - in the API server it is there
@@ -48,10 +48,6 @@ class Access:
         """Refuse with 403 what the user may not do."""
         if not self.may(method, dag_id, runs=runs):
             raise HTTPException(403, "Forbidden")
-
-    def readable(self, dag_ids: Collection[str]) -> set[str]:
-        """Return those of some DAGs that the user may see."""
-        return {dag_id for dag_id in dag_ids if self.may("GET", dag_id)}
 
 
 def readable(find: Callable[[], _T], access: Access, dag_id: Callable[[_T], str], *, what: str) -> _T:

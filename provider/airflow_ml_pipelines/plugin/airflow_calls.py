@@ -6,24 +6,13 @@ So a run is started by what starts every other run: the same permissions, checks
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 from fastapi import Request
 
-__all__ = ["call_airflow", "dag_path", "run_path"]
+__all__ = ["call_airflow"]
 
 _FORWARDED = ("authorization", "cookie")
-
-
-def dag_path(dag_id: str) -> str:
-    """Return the path of a DAG in Airflow's REST API."""
-    return f"/api/v2/dags/{quote(dag_id, safe='')}"
-
-
-def run_path(dag_id: str, run_id: str) -> str:
-    """Return the path of a DAG run in Airflow's REST API."""
-    return f"{dag_path(dag_id)}/dagRuns/{quote(run_id, safe='')}"
 
 
 async def call_airflow(request: Request, method: str, path: str, document: Any = None) -> tuple[int, Any]:

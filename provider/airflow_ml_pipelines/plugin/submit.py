@@ -15,8 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError
 from airflow_ml_pipelines.core.parameters import check_parameters
 from airflow_ml_pipelines.core.published import PublishedDocument, read_status
+from airflow_ml_pipelines.core.server import dag_path, run_path
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.plugin.airflow_calls import call_airflow, dag_path, run_path
+from airflow_ml_pipelines.links import task_url
+from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
 from airflow_ml_pipelines.plugin.dags import dag_state, request_parsing
 from airflow_ml_pipelines.plugin.models import Submission, Submitted
 
@@ -60,13 +62,13 @@ async def submit(
             raise HTTPException(422, "this Idempotency-Key was used for a request that differs: take another")
     if code != 200:
         raise HTTPException(code, answer.get("detail", answer) if isinstance(answer, dict) else answer)
+    place = {"dag_id": document.id, "run_id": answer["dag_run_id"], "tasks": {}}
     return Submitted(
         Id=answer["dag_run_id"],
         PipelineId=document.id,
         ExperimentName=conf["experiment_name"],
         Status="NotStarted" if answer["state"] == "queued" else str(answer["state"]).capitalize(),
-        Url=f"{str(request.base_url).rstrip('/').removesuffix('/ml-pipelines')}"
-        f"{run_path(document.id, answer['dag_run_id']).removeprefix('/api/v2').replace('/dagRuns/', '/runs/')}",
+        Url=str(request.url.replace(path=task_url(place, None), query="")),
     )
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.server import dag_path, run_path
 
 __all__ = ["AirflowApi", "AirflowApiError", "LocalAirflowError"]
 
@@ -86,7 +87,7 @@ class AirflowApi:
         until = time.monotonic() + timeout
         while True:
             try:
-                dag: dict[str, Any] = self.request("GET", f"/api/v2/dags/{quote(dag_id, safe='')}")
+                dag: dict[str, Any] = self.request("GET", dag_path(dag_id))
             except AirflowApiError as error:
                 if error.status != 404:
                     raise
@@ -109,12 +110,12 @@ class AirflowApi:
         :param fields: more of the request, such as ``note``.
         """
         body = {"logical_date": None, "conf": dict(conf or {}), **fields}
-        run = self.request("POST", f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns", body)
+        run = self.request("POST", f"{dag_path(dag_id)}/dagRuns", body)
         return str(run["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return what Airflow says of a run."""
-        answer: dict[str, Any] = self.request("GET", _run_path(dag_id, run_id))
+        answer: dict[str, Any] = self.request("GET", run_path(dag_id, run_id))
         return answer
 
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
@@ -131,7 +132,7 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return what Airflow says of each task of a run."""
-        answer = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances?limit=1000")
+        answer = self.request("GET", f"{run_path(dag_id, run_id)}/taskInstances?limit=1000")
         found: list[dict[str, Any]] = answer["task_instances"]
         return found
 
@@ -151,9 +152,5 @@ class AirflowApi:
         return "\n".join(event["event"] if isinstance(event, dict) else str(event) for event in events)
 
 
-def _run_path(dag_id: str, run_id: str) -> str:
-    return f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
-
-
 def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
-    return f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"
+    return f"{run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"

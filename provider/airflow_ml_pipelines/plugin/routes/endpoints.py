@@ -30,9 +30,8 @@ def list_endpoints(
     offset: Offset = 0,
 ) -> EndpointPage:
     """Return the endpoints whose default pipeline the user may see, by name."""
-    found = list(find_endpoints(workspace.store, active_only=active_only))
-    allowed = access.readable([document.pipeline() for document in found])
-    shown = [document for document in found if document.pipeline() in allowed]
+    found = find_endpoints(workspace.store, active_only=active_only)
+    shown = [document for document in found if access.may("GET", document.pipeline())]
     return EndpointPage(total=len(shown), items=[_describe(item) for item in shown[offset : offset + limit]])
 
 

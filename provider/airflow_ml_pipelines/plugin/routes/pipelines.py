@@ -47,9 +47,8 @@ def list_pipelines(
     offset: Offset = 0,
 ) -> PipelinePage:
     """Return the published pipelines that the user may see, by name and number."""
-    found = list(find_published(workspace.store, active_only=active_only))
-    allowed = access.readable([document.id for document, _ in found])
-    shown = [(document, status) for document, status in found if document.id in allowed]
+    found = find_published(workspace.store, active_only=active_only)
+    shown = [(document, status) for document, status in found if access.may("GET", document.id)]
     page = shown[offset : offset + limit]
     return PipelinePage(total=len(shown), items=[describe(*item) for item in page])
 

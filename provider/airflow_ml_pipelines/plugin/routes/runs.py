@@ -11,9 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from airflow_ml_pipelines._tasks import read_place
 from airflow_ml_pipelines.core.errors import NotFoundError
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.server import dag_path
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep
-from airflow_ml_pipelines.plugin.airflow_calls import call_airflow, dag_path
+from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
 from airflow_ml_pipelines.plugin.models import Run, RunPage, Step
 from airflow_ml_pipelines.plugin.routes.pipelines import Limit, Offset
 
