@@ -17,6 +17,7 @@ from dag_factory.commands import (
     datasets,
     diff,
     explain,
+    gc,
     graph,
     init,
     lint,
@@ -89,6 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
         schema,
         pools,
         reap,
+        gc,
         completion,
     ):
         command.add(commands)

@@ -24,9 +24,12 @@ __all__ = [
     "add_workspace",
     "complete",
     "count",
+    "duration",
     "new_run_of",
     "open_pipeline",
     "open_workspace",
+    "size",
+    "user_name",
 ]
 
 INTERRUPTED = 130
@@ -124,6 +127,36 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {text!r}")
     return int(text)
+
+
+def duration(text: str) -> float:
+    """Return the seconds that a text such as ``90s``, ``12h`` or ``30d`` stands for; a ``type`` of arguments."""
+    from dag_factory.scalars import as_duration
+
+    try:
+        return as_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def size(text: str) -> int:
+    """Return the bytes that a text such as ``500MB`` or ``1.5TB`` stands for; a ``type`` of arguments."""
+    from airflow_ml_pipelines.core.amounts import read_size
+
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def user_name() -> str:
+    """Return who runs the command, as far as that is known."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a user id without a name, as in many containers
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "somebody"
 
 
 def open_pipeline(options: argparse.Namespace) -> tuple[PipelineSpec, str | None, Workspace]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
+from dag_factory.commands.interrupt import Interrupt
 from dag_factory.commands.options import (
     INTERRUPTED,
     Commands,
@@ -18,8 +18,6 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    import threading
-
     from airflow_ml_pipelines.core.runs import RunDocument
     from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -59,34 +57,12 @@ def run_here(
     from dag_factory.console import Console
 
     names = {step.id: step.name for step in run.spec.steps}
-    with _Interrupt() as interrupt, Console(sys.stdout, names, quiet=quiet) as console:
+    with (
+        Interrupt("canceling the run; once more to leave at once") as interrupt,
+        Console(sys.stdout, names, quiet=quiet) as console,
+    ):
         outcome = run_pipeline(workspace, run, listener=console, cancel=interrupt.event, parallel=parallel)
         console.end(run, outcome)
         if interrupt.event.is_set():
             return INTERRUPTED
     return 0 if outcome.status == "Finished" else 1
-
-
-class _Interrupt:
-    """Ends a run at Ctrl-C or a termination signal; a second one ends the process."""
-
-    def __init__(self) -> None:
-        import threading
-
-        self.event: threading.Event = threading.Event()
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _stop(self, *_: object) -> None:
-        if self.event.is_set():
-            raise KeyboardInterrupt
-        self.event.set()
-        sys.stderr.write("canceling the run; once more to leave at once\n")

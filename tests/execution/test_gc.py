@@ -1,5 +1,6 @@
 """Clean-up: what it marks, what it removes, and what it never touches."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,9 +16,10 @@ from airflow_ml_pipelines.core.decide import decide, open_step
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.drafts import create_draft
 from airflow_ml_pipelines.core.errors import DataError, NewerDocumentError, StoreError, WorkspaceError
-from airflow_ml_pipelines.core.gc import Policy, collect, undo
+from airflow_ml_pipelines.core.gc import Policy, Tally, collect, undo
 from airflow_ml_pipelines.core.lease import acquire_lease
 from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
+from airflow_ml_pipelines.core.progress import told_to
 from airflow_ml_pipelines.core.published import pin_pipeline, publish
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec
@@ -564,10 +566,49 @@ def test_records_that_were_set_aside_go_with_an_age(shop):
 
 def test_it_says_how_far_it_is(shop):
     told = []
-    collect(shop.workspace, on_progress=lambda *step: told.append(step))
-    assert ("runs", 1, 1) in told
-    assert told[-1][0] == "records"
-    assert told[-1][1] == told[-1][2]
+
+    class Listener:
+        def on_progress(self, meter):
+            pass
+
+        def on_end(self, meter):
+            told.append((meter.what, meter.done, meter.total, meter.unit))
+
+    shop.wait(40)
+    with told_to(Listener()):
+        shop.gc(Policy(older_than=30 * DAY, grace=-60))
+        undo(shop.workspace)
+        size = collect(shop.workspace, delete=True).tally("remove", "result").size
+    assert told[:2] == [("looking at runs", 1, 1, "runs"), ("looking at records", 3, None, "records")]
+    assert told[4] == ("looking for tombstones", 1, 1, "runs")
+    assert (told[-2][0], told[-2][1]) == ("removing", told[-2][2])
+    assert told[-2][1] > size > 0
+
+
+def test_what_stays_is_told_with_its_reason(shop):
+    shop.run(run_id="r2", parameters={"word": "two"})
+    pin_run(open_run(shop.workspace.store, "r2"), "ann")
+    data = Data(locations=(Location(datastore="workspaceblobstore", path="outputs/pipe/r1/train/1/out"),))
+    shop.workspace.register_dataset("rows", data)
+    shop.wait(40)
+    assert collect(shop.workspace, MONTH).kept == {
+        "a pinned run made or took it": Tally(3, 5 + 5 + 8),
+        "a registered dataset has its data": Tally(1, 8),
+    }
+    assert collect(shop.workspace).kept["a record or a run names it"] == Tally(1, 8)
+
+
+@pytest.mark.parametrize("after", range(8))
+def test_a_clean_up_that_is_told_to_stop_leaves_nothing_half_done(after, shop):
+    shop.wait(40)
+    shop.gc()
+    shop.wait(8)
+    asked = itertools.count()
+    report = collect(shop.workspace, MONTH, delete=True, stop=lambda: next(asked) >= after)
+    assert report.stopped
+    found = [json.loads(file.read_text()) for file in shop.root.rglob(tombstones.NAME)]
+    assert all(tombstone.get("done") for tombstone in found if "removed" in tombstone)
+    assert shop.gc().get(("remove", "result"), 0) == 3 - report.tally("remove", "result").count
 
 
 def test_an_empty_workspace_has_nothing_to_clean_up(tmp_path):

@@ -1,8 +1,25 @@
-"""Amounts as people read them."""
+"""Amounts as people read and write them."""
 
 from __future__ import annotations
 
-__all__ = ["seconds_text", "size_text"]
+import re
+
+__all__ = ["read_size", "seconds_text", "size_text"]
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kMGTP])(i?))?B?\s*", re.IGNORECASE | re.ASCII)
+
+
+def read_size(text: str) -> int:
+    """Return the bytes that a text such as ``500 MB``, ``1.5TB`` or ``100GiB`` stands for.
+
+    :raises ValueError: for any other text.
+    """
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"expected a size such as 500MB, 1.5TB or 100GiB, found {text!r}")
+    number, unit, binary = found.groups()
+    power = 0 if unit is None else "kmgtp".index(unit.lower()) + 1
+    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 def seconds_text(seconds: float) -> str:

@@ -17,7 +17,7 @@ from airflow_ml_pipelines.core.amounts import seconds_text, size_text
 
 __all__ = ["Listener", "Meter", "ProgressLog", "Unit", "advance", "measured", "progress_text", "told_to"]
 
-Unit = Literal["bytes", "files"]
+Unit = Literal["bytes", "files", "runs", "records", "objects"]
 
 _OFTEN = 0.1
 _SELDOM = 10.0
@@ -105,14 +105,14 @@ def advance(amount: float, unit: Unit = "bytes") -> None:
 def progress_text(meter: Meter) -> str:
     """Return how far work is: ``reading /data: 1.2 GB of 3.4 GB, 120.0 MB/s, 18 s left``."""
     show = size_text if meter.unit == "bytes" else "{:.0f}".format
-    files = "" if meter.unit == "bytes" else " files"
+    unit = "" if meter.unit == "bytes" else f" {meter.unit}"
     if meter.total is None:
-        return f"{meter.what}: {show(meter.done)}{files}" if meter.done else meter.what
-    parts = [f"{show(meter.done)} of {show(meter.total)}{files}"]
+        return f"{meter.what}: {show(meter.done)}{unit}" if meter.done else meter.what
+    parts = [f"{show(meter.done)} of {show(meter.total)}{unit}"]
     seconds = time.monotonic() - meter.started
     if meter.done and seconds > 0:
         rate = meter.done / seconds
-        parts.append(f"{show(rate)}{files}/s")
+        parts.append(f"{show(rate)}{unit}/s")
         parts.append(f"{seconds_text(max(meter.total - meter.done, 0) / rate)} left")
     return f"{meter.what}: {', '.join(parts)}"
 

@@ -45,19 +45,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.gc.ledger import Ledger, Result
+from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.marking import Marking, describe
-from airflow_ml_pipelines.core.gc.policy import Policy
+from airflow_ml_pipelines.core.gc.policy import GRACE_SECONDS, Policy
 from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
-from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Progress, Report, Tally
+from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tally
 from airflow_ml_pipelines.core.gc.roots import ROOTS, Kept, Root
 from airflow_ml_pipelines.core.gc.shelves import find_old
 from airflow_ml_pipelines.core.gc.survey import DAY, Survey
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
 from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tombstones import (
     NAME,
@@ -69,9 +71,15 @@ from airflow_ml_pipelines.core.tombstones import (
 )
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["Action", "Item", "Kind", "Policy", "Progress", "Report", "Tally", "collect", "undo"]
+__all__ = ["GRACE_SECONDS", "Action", "Item", "Kind", "Policy", "Report", "Tally", "collect", "undo"]
 
 _KEY = digest_document("ml-pipelines/gc/1", None)
+_REASONS = {
+    Keeps.PIN: "a pinned run made or took it",
+    Keeps.LIFE: "a run that goes on made or took it",
+    Keeps.DATASET: "a registered dataset has its data",
+}
+_NAMED = "a record or a run names it"
 
 
 def collect(
@@ -82,30 +90,37 @@ def collect(
     owner: str = "gc",
     roots: tuple[Callable[[Store], Iterator[Root]], ...] = ROOTS,
     on_item: Callable[[Item], None] = lambda _: None,
-    on_progress: Progress = lambda _what, _done, _all: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Clean a workspace up, or say what that would do.
 
     :param delete: do it; else nothing is written.
     :param owner: who does it, for others who want to.
+    :param stop: asked again and again whether to leave it at what is done; nothing is left half-done then.
     :raises StoreError: where somebody else is at it, or something can't be read or removed.
     :raises DocumentError: where a document can't be read that may need what would be removed.
     """
+    report = Report(on_item=on_item)
     if not delete:
-        return _Collection(workspace, policy, roots, Report(on_item=on_item), on_progress, None).run()
+        return _Collection(workspace, policy, roots, report, stop, None).run()
     found = acquire_lease(workspace.store, _KEY, owner, workspace.lease_seconds)
     if not isinstance(found, Lease):
         raise StoreError(
             f"{found.owner} on {found.host} is cleaning {workspace.store.url} up at this moment: wait until it has ended"
         )
     with found.kept() as lease:
-        return _Collection(workspace, policy, roots, Report(on_item=on_item), on_progress, lease).run()
+        return _Collection(workspace, policy, roots, report, stop, lease).run()
 
 
-def undo(workspace: Workspace, on_progress: Progress = lambda _what, _done, _all: None) -> Report:
+def undo(
+    workspace: Workspace,
+    *,
+    on_item: Callable[[Item], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Report:
     """Take back every tombstone that can be taken back; the others are reported as ``wait``."""
     store = workspace.store
-    report = Report()
+    report = Report(on_item=on_item)
     paths = [
         f"runs/{pipeline}/{run}"
         for pipeline in store.folders("runs")
@@ -115,17 +130,29 @@ def undo(workspace: Workspace, on_progress: Progress = lambda _what, _done, _all
     def look(run: str) -> list[str]:
         return [info.path for info in store.walk(run) if info.path.rpartition("/")[2] == NAME]
 
-    for number, found in enumerate(each(store, look, paths), 1):
-        for path in found:
-            folder = path.rpartition("/")[0]
-            tombstone = read_tombstone(store, folder)
-            if tombstone is None or tombstone.removed is not None:
-                continue
-            action: Action = "lift" if lift(store, folder, tombstone) else "wait"
-            kind: Kind = "run" if folder.count("/") == 2 else "result"
-            report.add(Item(action=action, kind=kind, path=folder, size=0, reason=tombstone.reason))
-        on_progress("runs", number, len(paths))
+    with measured("looking for tombstones", len(paths), "runs"):
+        for found in each(store, look, paths):
+            for path in found:
+                if stop():
+                    report.stopped = True
+                    return report
+                if (item := _take_back(store, path.rpartition("/")[0])) is not None:
+                    report.add(item)
+            advance(1, "runs")
     return report
+
+
+def _take_back(store: Store, folder: str) -> Item | None:
+    tombstone = read_tombstone(store, folder)
+    if tombstone is None or tombstone.removed is not None:
+        return None
+    action: Action = "lift" if lift(store, folder, tombstone) else "wait"
+    kind: Kind = "run" if folder.count("/") == 2 else "result"
+    return Item(action=action, kind=kind, path=folder, size=0, reason=tombstone.reason, until=tombstone.until)
+
+
+class _Stopped(Exception):  # noqa: N818 - it is no error
+    """Somebody wants the clean-up to end."""
 
 
 class _Collection:
@@ -140,7 +167,7 @@ class _Collection:
         policy: Policy,
         roots: tuple[Callable[[Store], Iterator[Root]], ...],
         report: Report,
-        on_progress: Progress,
+        stop: Callable[[], bool],
         lease: Lease | None,
     ) -> None:
         self.workspace = workspace
@@ -148,26 +175,33 @@ class _Collection:
         self.policy = policy
         self.roots = roots
         self.report = report
-        self.on_progress = on_progress
+        self.stop = stop
         self.lease = lease
         self.began = time.time() if lease is None else self.store.clock()
 
     def run(self) -> Report:
+        try:
+            self._run()
+        except _Stopped:
+            self.report.stopped = True
+        return self.report
+
+    def _run(self) -> None:
         began = self.began
         kept = Kept.of(self.store, self.roots)
         with Ledger() as ledger:
-            survey = Survey(self.store, ledger, kept, began, self.on_progress)
+            survey = Survey(self.store, ledger, kept, began, self._check)
             survey.look()
             marking = Marking(self.workspace, ledger, kept, self.policy, began)
             self._lift(marking, ledger)
             self._remove(marking, ledger)
             self._mark(marking)
-            count, size = ledger.kept()
-            self.report.kept = Tally(count, size)
-        old = find_old(self.store, survey.digests, began, self.policy.older_than)
-        self._drop(survey.unfinished)
-        self._drop(old)
-        return self.report
+            self._keep(ledger)
+        looked_at = "looking at snapshots, manifests and leases"
+        finding = closing(find_old(self.store, survey.digests, began, self.policy.older_than))
+        with measured(looked_at, unit="objects"), finding as old:
+            self._drop(survey.unfinished)
+            self._drop(old)
 
     def _lift(self, marking: Marking, ledger: Ledger) -> None:
         for thing in marking.used_again():
@@ -179,22 +213,22 @@ class _Collection:
             self.report.add(describe("lift", thing, "it is used again"))
 
     def _remove(self, marking: Marking, ledger: Ledger) -> None:
-        due = sum(1 for _ in marking.due())
-        for number, thing in enumerate(marking.due(), 1):
-            if self._go_on():
-                if isinstance(thing, Result):
-                    removed = remove_result(self.workspace, thing.folder, ledger.keys(thing.folder))
-                else:
-                    attempts = [result.folder for result in ledger.results("run = ?", thing.path)]
-                    removed = remove_run(self.workspace, thing.path, attempts)
-                if not removed:
+        with measured("removing", lambda: sum(thing.size for thing in marking.due())):
+            for thing in marking.due():
+                if self._go_on() and not self._remove_one(thing, ledger):
                     ledger.unmark(thing)
                     continue
-            ledger.remove(thing)
-            self.report.add(describe("remove", thing, "its time has come"))
-            self.on_progress("removals", number, due)
+                ledger.remove(thing)
+                self.report.add(describe("remove", thing, "its time has come"))
+                advance(thing.size)
         for thing in marking.waiting():
             self.report.add(describe("wait", thing, "", thing.until))
+
+    def _remove_one(self, thing: Result | Run, ledger: Ledger) -> bool:
+        if isinstance(thing, Result):
+            return remove_result(self.workspace, thing.folder, ledger.keys(thing.folder))
+        attempts = [result.folder for result in ledger.results("run = ?", thing.path)]
+        return remove_run(self.workspace, thing.path, attempts)
 
     def _mark(self, marking: Marking) -> None:
         placed = time.time() if self.lease is None else self.store.clock()
@@ -203,6 +237,13 @@ class _Collection:
             if self._go_on():
                 write_tombstone(self.store, thing[0], Tombstone(reason=reason, placed=placed, until=until))
             self.report.add(describe("mark", thing, reason, until))
+
+    def _keep(self, ledger: Ledger) -> None:
+        for keeps, (count, size) in ledger.living().items():
+            reason = next((text for why, text in _REASONS.items() if why in keeps), _NAMED)
+            tally = self.report.kept.setdefault(reason, Tally())
+            tally.count += count
+            tally.size += size
 
     def _drop(self, items: Iterable[Item]) -> None:
         def drop(item: Item) -> Item | None:
@@ -217,8 +258,13 @@ class _Collection:
             if item is not None:
                 self.report.add(item)
 
+    def _check(self) -> None:
+        if self.stop():
+            raise _Stopped
+
     def _go_on(self) -> bool:
         """Return whether to do anything. :raises StoreError: where another one has taken over."""
+        self._check()
         if self.lease is not None and self.lease.lost:
             raise StoreError(
                 "another clean-up has taken over, since this one was silent for too long: leave it to it"

@@ -13,13 +13,27 @@ import tempfile
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from enum import IntFlag
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Digests", "Entry", "Ledger", "Result", "Run"]
+__all__ = ["Digests", "Entry", "Keeps", "Ledger", "Result", "Run"]
+
+
+class Keeps(IntFlag):
+    """What a result or a run must stay for."""
+
+    DATASET = 1
+    PIN = 2
+    LIFE = 4
+    """A run that goes on."""
+    USE = 8
+    """Its tombstone was taken back just now."""
+
 
 _PAGE = 1000
 _DIGEST = re.compile("[0-9a-f]{64}")
-_TABLES = """
+_LIVING = "run IS NOT NULL AND removed IS NULL AND until IS NULL AND NOT marked AND (wanted OR kept)"
+_TABLES = f"""
 CREATE TABLE run (
     path TEXT PRIMARY KEY, used REAL, size INTEGER, kept INTEGER,
     placed REAL, until REAL, removed INTEGER, marked INTEGER DEFAULT 0
@@ -30,16 +44,15 @@ CREATE TABLE result (
 ) WITHOUT ROWID;
 CREATE INDEX result_run ON result (run);
 CREATE TABLE entry (folder TEXT, key TEXT, PRIMARY KEY (folder, key)) WITHOUT ROWID;
-CREATE VIEW staying AS SELECT run FROM result
-    WHERE run IS NOT NULL AND removed IS NULL AND until IS NULL AND NOT marked AND (wanted OR kept);
+CREATE VIEW staying AS SELECT run FROM result WHERE {_LIVING};
 CREATE VIEW going AS SELECT path FROM run WHERE removed IS NOT NULL;
-"""
+"""  # noqa: S608 - of our own texts
 
 _ADD = """
 INSERT INTO result (folder, run, used, size, wanted, kept, placed, until, removed) VALUES (?,?,?,?,?,?,?,?,?)
 ON CONFLICT (folder) DO UPDATE SET
     run = COALESCE(run, excluded.run), used = MAX(used, excluded.used), size = MAX(size, excluded.size),
-    wanted = wanted OR excluded.wanted, kept = kept OR excluded.kept,
+    wanted = wanted OR excluded.wanted, kept = kept | excluded.kept,
     placed = COALESCE(placed, excluded.placed), until = COALESCE(until, excluded.until),
     removed = COALESCE(removed, excluded.removed)
 """
@@ -52,7 +65,7 @@ class Result(NamedTuple):
     :param used: when it was made or taken, by the store's clock.
     :param size: bytes of data that the attempt owns.
     :param wanted: whether a record or a run names it.
-    :param kept: whether it must stay.
+    :param kept: what it must stay for.
     :param placed: when its tombstone was written, None where it has none.
     :param until: from when on it is to be removed.
     :param removed: 1 while it is being removed, 2 when it was.
@@ -63,7 +76,7 @@ class Result(NamedTuple):
     used: float = 0.0
     size: int = 0
     wanted: bool = False
-    kept: bool = False
+    kept: Keeps = Keeps(0)
     placed: float | None = None
     until: float | None = None
     removed: int | None = None
@@ -75,7 +88,7 @@ class Run(NamedTuple):
     path: str
     used: float
     size: int
-    kept: bool
+    kept: Keeps
     placed: float | None = None
     until: float | None = None
     removed: int | None = None
@@ -155,7 +168,7 @@ class Ledger:
 
     def unmark(self, thing: Result | Run) -> None:
         """Note that a result or a run loses its tombstone, and stays."""
-        self._update(thing, "marked = 0, kept = 1, placed = NULL, until = NULL")
+        self._update(thing, f"marked = 0, kept = kept | {Keeps.USE.value}, placed = NULL, until = NULL")
 
     def remove(self, thing: Result | Run) -> None:
         """Note that a result or a run is gone."""
@@ -165,23 +178,14 @@ class Ledger:
         key, table = thing._fields[0], type(thing).__name__.lower()
         self._base.execute(f"UPDATE {table} SET {change} WHERE {key} = ?", (thing[0],))  # noqa: S608 - of our own texts
 
-    def keep(self, folder: str) -> None:
+    def keep(self, folder: str, why: Keeps) -> None:
         """Note that a result must stay."""
-        self._base.execute("UPDATE result SET kept = 1 WHERE folder = ?", (folder,))
+        self._base.execute("UPDATE result SET kept = kept | ? WHERE folder = ?", (why.value, folder))
 
-    def kept(self) -> tuple[int, int]:
-        """Return how many results stay for now, and their bytes together."""
-        query = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM result WHERE run IS NOT NULL AND removed IS NULL AND (wanted OR kept)"
-        count, size = self._base.execute(query).fetchone()
-        return int(count), int(size)
-
-    def living(self) -> int:
-        """Return the bytes of the results that are not to go."""
-        query = (
-            "SELECT COALESCE(SUM(size), 0) FROM result "
-            "WHERE run IS NOT NULL AND removed IS NULL AND until IS NULL AND NOT marked AND (wanted OR kept)"
-        )
-        return int(self._base.execute(query).fetchone()[0])
+    def living(self) -> dict[Keeps, tuple[int, int]]:
+        """Return how many results are not to go, and their bytes together, by what they stay for."""
+        query = f"SELECT kept, COUNT(*), SUM(size) FROM result WHERE {_LIVING} GROUP BY kept"  # noqa: S608 - of our own texts
+        return {Keeps(kept): (count, size) for kept, count, size in self._base.execute(query)}
 
 
 def _select(kind: type[Result | Run], where: str, order: str) -> str:

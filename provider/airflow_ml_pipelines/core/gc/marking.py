@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_ml_pipelines.core.gc.ledger import Ledger, Result, Run
+from airflow_ml_pipelines.core.amounts import seconds_text
+from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.policy import Policy
 from airflow_ml_pipelines.core.gc.removal import owned_stores
 from airflow_ml_pipelines.core.gc.report import Action, Item
@@ -41,7 +42,7 @@ class Marking:
         """Yield what has a tombstone and is needed after all."""
         for result in self._ledger.results("until IS NOT NULL AND removed IS NULL AND NOT kept"):
             if self._kept.has_data(owned_folder(result.folder)):
-                self._ledger.keep(result.folder)
+                self._ledger.keep(result.folder, Keeps.DATASET)
         yield from self._ledger.results(_AGAIN)
         yield from self._ledger.runs(
             f"({_AGAIN}) OR (until IS NOT NULL AND removed IS NULL AND path IN staying)"
@@ -84,7 +85,7 @@ class Marking:
                 yield self._take(result), f"not used for {_days(self._began - result.used)}"
 
     def _too_much(self, limit: int) -> Iterator[tuple[Result, str]]:
-        too_much = self._ledger.living() - limit
+        too_much = sum(size for _, size in self._ledger.living().values()) - limit
         for result in self._ledger.least_recent(f"{_FREE} AND wanted AND size > 0"):
             if too_much <= 0:
                 return
@@ -100,7 +101,7 @@ class Marking:
     def _is_free(self, result: Result) -> bool:
         if not self._kept.has_data(owned_folder(result.folder)):
             return True
-        self._ledger.keep(result.folder)
+        self._ledger.keep(result.folder, Keeps.DATASET)
         return False
 
     def _take(self, result: Result) -> Result:
@@ -116,4 +117,4 @@ def describe(action: Action, thing: Result | Run, reason: str, until: float | No
 
 def _days(seconds: float) -> str:
     days = seconds / DAY
-    return f"{days:.0f} days" if days >= 2 else f"{seconds / 3600:.0f} hours"
+    return f"{days:.0f} days" if days >= 2 else seconds_text(seconds)

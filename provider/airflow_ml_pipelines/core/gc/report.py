@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Action", "Item", "Kind", "Progress", "Report", "Tally"]
+__all__ = ["Action", "Item", "Kind", "Report", "Tally"]
 
 Action = Literal["mark", "wait", "lift", "remove"]
 """``mark``: gets a tombstone; ``wait``: has one whose time has not come; ``lift``: loses it; ``remove``: goes now."""
@@ -48,13 +48,15 @@ class Tally(msgspec.Struct):
 class Report:
     """What a clean-up did, or would do.
 
-    :param kept: the results that stay, those that are marked included.
+    :param kept: the results that stay, by what keeps them.
     :param tallies: the others, by what happens to them and what they are.
+    :param stopped: whether it was told to stop before it was through.
     :param on_item: told each thing, since there may be very many.
     """
 
-    kept: Tally = field(default_factory=Tally)
+    kept: dict[str, Tally] = field(default_factory=dict)
     tallies: dict[tuple[Action, Kind], Tally] = field(default_factory=dict)
+    stopped: bool = False
     on_item: Callable[[Item], None] = lambda _: None
 
     def add(self, item: Item) -> None:
@@ -65,7 +67,3 @@ class Report:
     def tally(self, action: Action, kind: Kind) -> Tally:
         """Return how many of a kind something happens to."""
         return self.tallies.get((action, kind), Tally())
-
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from airflow_ml_pipelines.core.gc.ledger import Digests
 from airflow_ml_pipelines.core.gc.report import Item, Kind
 from airflow_ml_pipelines.core.gc.survey import DAY, QUIET_SECONDS
+from airflow_ml_pipelines.core.progress import advance
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 
 __all__ = ["find_old"]
@@ -14,7 +15,7 @@ __all__ = ["find_old"]
 _KINDS: dict[str, Kind] = {"snapshots": "snapshot", "manifests": "manifest"}
 
 
-def find_old(store: Store, digests: Digests, began: float, older_than: float | None) -> Iterator[Item]:
+def find_old(store: Store, digests: Digests, began: float, older_than: float | None) -> Generator[Item]:
     """Yield what can be removed at once.
 
     :param digests: of the snapshots and manifests that are named.
@@ -22,6 +23,7 @@ def find_old(store: Store, digests: Digests, began: float, older_than: float | N
     """
     for folder in ("snapshots", *_shards(store, "manifests"), *_shards(store, "leases")):
         for info in store.walk(folder, unfinished=True):
+            advance(1, "objects")
             if is_unfinished(info.path):
                 if info.modified < began - DAY:
                     yield _item("unfinished file", info, "its writer was killed")

@@ -6,7 +6,7 @@ it needs is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,11 +15,12 @@ import msgspec
 from airflow_ml_pipelines.core import layout, records, runs
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
-from airflow_ml_pipelines.core.gc.ledger import Digests, Entry, Ledger, Result, Run
-from airflow_ml_pipelines.core.gc.report import Item, Progress
+from airflow_ml_pipelines.core.gc.ledger import Digests, Entry, Keeps, Ledger, Result, Run
+from airflow_ml_pipelines.core.gc.report import Item
 from airflow_ml_pipelines.core.gc.roots import Kept
 from airflow_ml_pipelines.core.lease import attempt_key
 from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 from airflow_ml_pipelines.core.tombstones import NAME, Tombstone, read_tombstone
 
@@ -108,6 +109,10 @@ class _RunFound:
     tombstone: Tombstone | None = None
     unfinished: list[ObjectInfo] = field(default_factory=list)
 
+    @property
+    def keeps(self) -> Keeps:
+        return Keeps.LIFE if self.alive else Keeps(0)
+
 
 class _RunReader:
     """Reads the folder of one run."""
@@ -178,7 +183,7 @@ class _RunReader:
         tombstone = None
         if f"{folder[len(self._found.path) + 1 :]}/{NAME}" in self._names:
             tombstone = read_tombstone(self._store, folder)
-        known = Result(folder, self._found.path, kept=self._found.alive)
+        known = Result(folder, self._found.path, kept=self._found.keeps)
         if tombstone is None:
             return known
         removed = None if tombstone.removed is None else 2 if tombstone.done else 1
@@ -186,7 +191,7 @@ class _RunReader:
 
     def _use(self, folder: str, outputs: Mapping[str, _Output]) -> Result:
         size = _owned_size(folder, outputs)
-        return Result(folder, used=self._found.used, size=size, wanted=True, kept=self._found.alive)
+        return Result(folder, used=self._found.used, size=size, wanted=True, kept=self._found.keeps)
 
 
 def _read(store: Store, path: str, kind: type[_T], schema: int) -> _T | None:
@@ -211,15 +216,17 @@ class Survey:
     """Fills the ledger.
 
     :param began: the store's time when it began.
-    :param on_unfinished: told each file that a killed writer has left.
+    :param check: called between one thing and the next; raises what ends it all.
     """
 
-    def __init__(self, store: Store, ledger: Ledger, kept: Kept, began: float, on_progress: Progress) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, kept: Kept, began: float, check: Callable[[], None]
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._kept = kept
         self._began = began
-        self._on_progress = on_progress
+        self._check = check
         self.digests = Digests()
         self.unfinished: list[Item] = []
         for digest in kept.digests:
@@ -240,40 +247,46 @@ class Survey:
             for run in self._store.folders(f"runs/{pipeline}")
         ]
         found = each(self._store, lambda path: _RunReader(self._store, path, self._began).read(), paths)
-        for number, run in enumerate(found, 1):
-            if run.size:  # else it is a folder without files, as only some stores have them
-                self._add_run(run)
-            self._on_progress("runs", number, len(paths))
+        with measured("looking at runs", len(paths), "runs"):
+            for run in found:
+                self._check()
+                if run.size:  # else it is a folder without files, as only some stores have them
+                    self._add_run(run)
+                advance(1, "runs")
 
     def _add_run(self, run: _RunFound) -> None:
-        pinned = run.path in self._kept.runs
+        pin = Keeps.PIN if run.path in self._kept.runs else Keeps(0)
         tombstone = run.tombstone
         self._ledger.add_run(
             Run(
                 run.path,
                 run.used,
                 run.size,
-                run.alive or pinned,
+                run.keeps | pin,
                 tombstone.placed if tombstone else None,
                 tombstone.until if tombstone else None,
                 None if tombstone is None or tombstone.removed is None else 1,
             )
         )
-        self._ledger.add_results(result._replace(kept=True) if pinned else result for result in run.results)
+        self._ledger.add_results(result._replace(kept=result.kept | pin) for result in run.results)
         for digest in run.snapshots:
             self.digests.add(digest)
         self.add_unfinished(run.unfinished)
 
     def _records(self) -> None:
         shards = [shard for shard in self._store.folders("reuse") if shard != "set-aside"]
-        for number, shard in enumerate(shards, 1):
-            infos = list(self._store.walk(f"reuse/{shard}", unfinished=True))
-            self.add_unfinished(info for info in infos if is_unfinished(info.path))
-            complete = [info for info in infos if not is_unfinished(info.path)]
-            for info, record in zip(complete, each(self._store, self._read_record, complete), strict=True):
-                if record is not None:
-                    self._add_record(info, record)
-            self._on_progress("records", number, len(shards))
+        with measured("looking at records", unit="records"):
+            for shard in shards:
+                infos = list(self._store.walk(f"reuse/{shard}", unfinished=True))
+                self.add_unfinished(info for info in infos if is_unfinished(info.path))
+                complete = [info for info in infos if not is_unfinished(info.path)]
+                for info, record in zip(
+                    complete, each(self._store, self._read_record, complete), strict=True
+                ):
+                    self._check()
+                    if record is not None:
+                        self._add_record(info, record)
+                    advance(1, "records")
 
     def _read_record(self, info: ObjectInfo) -> _Record | None:
         return _read(self._store, info.path, _Record, records.SCHEMA)
