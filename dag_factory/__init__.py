@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines import __version__
     from airflow_ml_pipelines.core.errors import (
         ComputeTargetException,
         DataError,
@@ -92,12 +93,14 @@ __all__ = [
     "TabularDataset",
     "Workspace",
     "WorkspaceError",
+    "__version__",
     "build_dag",
     "load_pipelines",
 ]
 
 _ERRORS = "airflow_ml_pipelines.core.errors"
 _HOMES = {
+    "__version__": "airflow_ml_pipelines",
     "AmlCompute": "dag_factory.compute",
     "ComputeTarget": "dag_factory.compute",
     "ComputeTargetException": _ERRORS,

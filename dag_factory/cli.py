@@ -1,7 +1,7 @@
 """The command ``ml-pipelines``: its tree, and how it ends.
 
 Exit codes: 0 where all went well, 1 for a run that failed or a definition that is wrong, 2 for a command that can't be
-understood, 3 for a conversion that had to leave something out, 130 for a run that was interrupted.
+understood, 3 for a conversion or migration that had to leave something out, 130 for a run that was interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dag_factory.commands import (
     graph,
     init,
     lint,
+    migrate,
     plan,
     pools,
     reap,
@@ -87,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         graph,
         lint,
         convert,
+        migrate,
         schema,
         pools,
         reap,

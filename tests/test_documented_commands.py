@@ -38,6 +38,9 @@ def example(tmp_path_factory) -> Path:
 def test_commands_print_what_the_page_shows(page, example, tmp_path, request):
     folder = tmp_path / "project"
     shutil.copytree(example, folder)
+    for text in re.findall(r"^```python\n(# \w+\.py\n.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        name, code = text.removeprefix("# ").split("\n", 1)  # a file that the page shows
+        (folder / name).write_text(code)
     found = run_page(page, folder, surroundings(tmp_path))
     if request.config.getoption("--update-docs"):
         update_page(page, found)
