@@ -17,6 +17,7 @@ from airflow_ml_pipelines.core.server import dag_path, run_path
 __all__ = ["AirflowApi", "AirflowApiError", "LocalAirflowError"]
 
 _FINAL = ("success", "failed")
+_ATTEMPTS = 5
 
 
 class LocalAirflowError(MlPipelinesError):
@@ -61,7 +62,16 @@ class AirflowApi:
         """
         if self._token is None:
             self._token = self._send("GET", "/auth/token")["access_token"]
-        return self._send(method, path, document, Authorization=f"Bearer {self._token}")
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._send(method, path, document, Authorization=f"Bearer {self._token}")
+            except AirflowApiError as error:
+                # where Airflow on SQLite finds its database locked, whoever only asks can ask again
+                if method != "GET" or error.status < 500:
+                    raise
+                last = error
+                time.sleep(1)
+        raise AirflowApiError(last.status, f"{last}{self._tail()}")
 
     def _send(self, method: str, path: str, document: object = None, **headers: str) -> Any:
         body = None if document is None else json.dumps(document).encode()
