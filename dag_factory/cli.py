@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from dag_factory.commands import (
+    accept,
     completion,
     convert,
     datasets,
@@ -81,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         run,
         plan,
         explain,
+        accept,
         list_command,
         show,
         diff,

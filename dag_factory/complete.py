@@ -54,7 +54,7 @@ def _steps(options: argparse.Namespace) -> Iterable[str]:
     from dag_factory.commands.options import open_workspace
     from dag_factory.target import is_target, open_target
 
-    what = options.what
+    what = options.what if "what" in options else options.file
     if is_target(what):
         return (step.id for step in open_target(what).spec.steps)
     return open_run(open_workspace(options).store, what).steps()

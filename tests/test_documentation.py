@@ -146,7 +146,7 @@ def test_every_field_of_the_workspace_file_is_documented():
     assert not {name for name in names if f"| `{name}` |" not in text}
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "explain"])
+@pytest.mark.parametrize("command", ["run", "plan", "explain", "accept"])
 def test_options_of_the_command_line_are_those_of_its_page(command):
     page = (PROJECT / "docs/command-line.md").read_text()
     documented = set()

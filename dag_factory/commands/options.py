@@ -21,6 +21,7 @@ __all__ = [
     "add_json",
     "add_parameters",
     "add_pipeline",
+    "add_values",
     "add_workspace",
     "complete",
     "count",
@@ -85,6 +86,14 @@ def add_pipeline(parser: argparse.ArgumentParser) -> None:
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     """Add what a run can be given; see :func:`new_run_of`."""
+    add_values(parser)
+    parser.add_argument("--experiment", metavar="NAME", help="keep the run under this experiment")
+    parser.add_argument("--regenerate-outputs", action="store_true", help="run every step, reuse nothing")
+
+
+def add_values(parser: argparse.ArgumentParser) -> None:
+    """Add the values of parameters, for a command that needs to know what a run would do and starts none."""
+    parser.set_defaults(experiment=None, regenerate_outputs=False)
     complete(
         parser.add_argument(
             "-p",
@@ -96,8 +105,6 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         ),
         "parameters",
     )
-    parser.add_argument("--experiment", metavar="NAME", help="keep the run under this experiment")
-    parser.add_argument("--regenerate-outputs", action="store_true", help="run every step, reuse nothing")
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:

@@ -167,6 +167,16 @@ CASES: list[tuple[dict, list[tuple[str, Difference]]]] = [
             ("output other is new", value("outputs", "other", new=OLD["outputs"]["model"])),
         ],
     ),
+    (
+        {"outputs": {"model": {"mode": "upload", "create": True, "globs": ["*.pt"]}}},
+        [
+            ('output model: globs none → ["*.pt"]', value("outputs", "model", part="globs", new=["*.pt"])),
+            (
+                "output model: mode mount → upload",
+                value("outputs", "model", part="mode", old="mount", new="upload"),
+            ),
+        ],
+    ),
 ]
 
 

@@ -253,13 +253,17 @@ def look_up(context: StepContext, *, dry: bool = False, explain: bool = True) ->
 
 def reused_step(context: StepContext, record: Record) -> StepDocument:
     """Return how a step went that takes an earlier result."""
+    origin = f"run {record.origin.run} of {record.origin.pipeline}"
+    accepted = record.accepted
+    reason = f"same key as in {origin}" if accepted is None else f"{accepted.text} (result of {origin})"
     return StepDocument(
         step=context.step.id,
         status="reused",
-        reasons=(f"same key as in run {record.origin.run} of {record.origin.pipeline}",),
+        reasons=(reason,),
         key=record.key,
         folder=record.folder,
         outputs=record.outputs,
         reused_from=record.origin,
+        accepted=accepted,
         saved=record.seconds,
     )

@@ -57,7 +57,7 @@ def diff_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Differenc
     found += diff_values("parameters", old.get("parameters", {}), new.get("parameters", {}))
     found += _environment(old.get("environment", {}), new.get("environment", {}))
     found += _inputs(old.get("inputs", {}), new.get("inputs", {}))
-    found += diff_values("outputs", old.get("outputs", {}), new.get("outputs", {}))
+    found += _outputs(old.get("outputs", {}), new.get("outputs", {}))
     return tuple(found)
 
 
@@ -218,6 +218,15 @@ def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Differen
             {key: item for key, item in side[name].items() if key not in leave} for side in (old, new)
         )
         yield from diff_values("inputs", one, other, name)
+
+
+def _outputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[ValueChange]:
+    for name in sorted({*old, *new}):
+        if name not in old or name not in new:
+            before, after = (side.get(name, msgspec.UNSET) for side in (old, new))
+            yield ValueChange(field="outputs", name=name, old=before, new=after)
+        else:
+            yield from diff_values("outputs", old[name], new[name], name)
 
 
 def _data(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:

@@ -75,12 +75,12 @@ class ValueChange(_Change, frozen=True, kw_only=True, tag="value"):
     def text(self) -> str:
         """The difference in words."""
         label = self.label
-        if self.old is msgspec.UNSET:
+        if self.old is msgspec.UNSET and not self.part:
             return f"{label} is new"
-        if self.new is msgspec.UNSET:
+        if self.new is msgspec.UNSET and not self.part:
             return f"{label} is gone"
         part = f"{self.part} " if self.part else ""
-        old, new = self.old, self.new
+        old, new = (None if side is msgspec.UNSET else side for side in (self.old, self.new))
         if self.field == "metrics" and _round(old) != _round(new):
             old, new = _round(old), _round(new)
         return f"{label}: {part}{show_value(old)} → {show_value(new)}"
@@ -210,17 +210,20 @@ class Earlier(_Change, frozen=True, kw_only=True):
     """The earlier result that a step was compared with.
 
     :param started: seconds since the epoch.
+    :param accepted_by: on whose word it is the result of what it is compared as; "" where a step made it.
     """
 
     pipeline: str
     run: str
     step: str
     started: float
+    accepted_by: str = ""
 
     @property
     def text(self) -> str:
         """Which one it is, in words."""
-        return f"run {self.run} of {self.pipeline}"
+        accepted = f", as {self.accepted_by} accepted it" if self.accepted_by else ""
+        return f"run {self.run} of {self.pipeline}{accepted}"
 
 
 class Explanation(_Change, frozen=True, kw_only=True):

@@ -13,7 +13,15 @@ from airflow_ml_pipelines.core.records import Record, find_record
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepOutput, StepSpec
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["Miss", "causes_of", "explain_against", "explain_miss", "root_causes"]
+__all__ = [
+    "Miss",
+    "causes_of",
+    "earlier_of",
+    "explain_against",
+    "explain_miss",
+    "nearest_record",
+    "root_causes",
+]
 
 _CAUSES = 3
 
@@ -30,14 +38,30 @@ class Miss(NamedTuple):
 
 
 def explain_miss(store: Store, pipeline: str, step: str, document: Mapping[str, Any], files: Files) -> Miss:
-    """Return why there is no result for a key document: how it differs from the nearest earlier one of the step.
+    """Return why there is no result for a key document: how it differs from the nearest earlier one of the step."""
+    nearest = nearest_record(store, pipeline, step, document)
+    if nearest is None:
+        known = bool(recent_keys(store, pipeline, step))
+        return Miss(
+            (
+                "no earlier result of this step is left"
+                if known
+                else "there is no earlier result of this step",
+            )
+        )
+    earlier = earlier_of(nearest)
+    explanation = explain_against(earlier, nearest.document, document, files)
+    return Miss(explanation.reasons or (f"the result of {earlier.text} is no longer there",), explanation)
 
-    The nearest is the latest of those with the fewest differences.
+
+def nearest_record(store: Store, pipeline: str, step: str, document: Mapping[str, Any]) -> Record | None:
+    """Return the earlier record of a step that is nearest to a key document, None where there is none.
+
+    That is the latest of those with the fewest differences.
     """
-    keys = recent_keys(store, pipeline, step)
     nearest: Record | None = None
     fewest = 0
-    for key in keys:
+    for key in recent_keys(store, pipeline, step):
         try:
             record = find_record(store, key)
         except DocumentError:
@@ -49,12 +73,7 @@ def explain_miss(store: Store, pipeline: str, step: str, document: Mapping[str, 
             nearest, fewest = record, count
         if count == 1:  # there can't be fewer, so no other one is read
             break
-    if nearest is None:
-        gone = "no earlier result of this step is left" if keys else "there is no earlier result of this step"
-        return Miss((gone,))
-    earlier = _earlier(nearest)
-    explanation = explain_against(earlier, nearest.document, document, files)
-    return Miss(explanation.reasons or (f"the result of {earlier.text} is no longer there",), explanation)
+    return nearest
 
 
 def explain_against(
@@ -114,6 +133,13 @@ def root_causes(
     )
 
 
-def _earlier(record: Record) -> Earlier:
-    origin = record.origin
-    return Earlier(pipeline=origin.pipeline, run=origin.run, step=origin.step, started=record.started)
+def earlier_of(record: Record) -> Earlier:
+    """Return which earlier result a record is."""
+    origin, accepted = record.origin, record.accepted
+    return Earlier(
+        pipeline=origin.pipeline,
+        run=origin.run,
+        step=origin.step,
+        started=record.started,
+        accepted_by=accepted.by if accepted else "",
+    )

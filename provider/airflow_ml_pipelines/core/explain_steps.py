@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.runs import Decision, RunDocument, RunFolder, Ste
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["ExplainedStep", "explain_plan", "explain_run", "find_step", "key_document_of"]
+__all__ = ["ExplainedStep", "explain_plan", "explain_run", "find_step", "key_document_of", "with_upstream"]
 
 
 class ExplainedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,7 +56,7 @@ def explain_plan(
     wanted = None if step is None else find_step({item.id: item.name for item in spec.steps}, step)
     planner = Planner(workspace, run, dry=True)
     found: dict[str, ExplainedStep] = {}
-    for item in _with_upstream(spec, wanted):
+    for item in with_upstream(spec, None if wanted is None else [wanted]):
         plan = planner.plan(item)
         explained = ExplainedStep(
             step=item.id,
@@ -88,7 +88,11 @@ def explain_run(
     specs = {item.id: item for item in spec.steps}  # of a hand-written DAG, it has one step alone
     names = {name: specs[name].name if name in specs else name for name in documents}
     wanted = None if step is None else find_step(names, step)
-    needed = {item.id for item in _with_upstream(spec, wanted)} if wanted in specs else {wanted}
+    needed = (
+        {item.id for item in with_upstream(spec, None if wanted is None else [wanted])}
+        if wanted in specs
+        else {wanted}
+    )
     found: dict[str, ExplainedStep] = {}
     for name, document in documents.items():
         if wanted is not None and name not in needed:
@@ -188,11 +192,11 @@ def find_step(names: Mapping[str, str], text: str) -> str:
     raise WorkspaceError(f"there is no step {text!r}.{did_you_mean(text, names)}")
 
 
-def _with_upstream(spec: PipelineSpec, step: str | None) -> list[StepSpec]:
-    """Return a step after all that it needs; all steps for None."""
-    if step is None:
+def with_upstream(spec: PipelineSpec, steps: Iterable[str] | None) -> list[StepSpec]:
+    """Return steps, by their ids, each after all that it needs; all steps for None."""
+    if steps is None:
         return list(spec.steps)
-    seen = {step}
+    seen = set(steps)
     for item in reversed(spec.steps):  # each comes after those that it needs
         if item.id in seen:
             seen.update(item.upstream)

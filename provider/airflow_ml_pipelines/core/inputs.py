@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DataError, StoreError, did_you_mean
 from airflow_ml_pipelines.core.fingerprint import PENDING, Fingerprint, fingerprint_data
+from airflow_ml_pipelines.core.fresh import freshen
+from airflow_ml_pipelines.core.layout import manifest_path
 from airflow_ml_pipelines.core.parameters import read_data
 from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import (
@@ -22,9 +24,10 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TabularFormat,
 )
+from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["ResolvedInput", "outside_data", "resolve_inputs", "resolve_step"]
+__all__ = ["ResolvedInput", "keep_input_manifests", "outside_data", "resolve_inputs", "resolve_step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,16 @@ def resolve_inputs(
             spec=item, fingerprint=fingerprint.document, data=data, read_stored=fingerprint.read_stored
         )
     return found
+
+
+def keep_input_manifests(store: Store, inputs: Mapping[str, ResolvedInput]) -> None:
+    """Keep which files inputs have, so that a later run can say which of them changed."""
+    for item in inputs.values():
+        digest = item.fingerprint.get("digest")
+        if item.read_stored is None or not isinstance(digest, str) or freshen(store, manifest_path(digest)):
+            continue
+        with suppress(DataError):  # it changed meanwhile; this only serves explanations
+            store.create(manifest_path(digest), item.read_stored())
 
 
 def resolve_step(folder: RunFolder, step: str) -> StepDocument:

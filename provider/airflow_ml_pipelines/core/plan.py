@@ -91,6 +91,10 @@ class Planner:
         """Return a step whose predecessors were planned; inputs that these are still to make are pending."""
         return StepContext(self.workspace, self._folder, self.run, step, plan, self._planned, snapshot)
 
+    def take(self, context: StepContext, record: Record) -> None:
+        """Let the steps after a planned one see it as reused."""
+        self._planned[context.step.id] = reused_step(context, record)
+
     def tell(self, step: str, explanation: Explanation) -> None:
         """Let the steps after a planned one take another explanation of it for their own."""
         self._planned[step] = msgspec.structs.replace(self._planned[step], explanation=explanation)
@@ -122,6 +126,7 @@ class Planner:
             key=document.key,
             outputs=document.outputs,
             reused_from=document.reused_from,
+            accepted=document.accepted,
             folder=document.folder,
             saved=document.saved,
         )

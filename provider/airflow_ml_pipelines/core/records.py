@@ -3,6 +3,9 @@
 A record is written once, after the outputs and their manifests are complete. The index ``reuse/<ab>/<key>.json`` holds
 the latest record of a key as one small object that is replaced atomically, so a look-up is one read. A record whose
 outputs are found damaged is set aside under its key with what was wrong, never silently deleted.
+
+A record may also stand on somebody's word (``accepted``): it has the key and the key document of a step that never ran,
+and the result of an earlier one with another key. It is only ever created, so what a step really made comes first.
 """
 
 from __future__ import annotations
@@ -16,10 +19,19 @@ import msgspec
 from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
-from airflow_ml_pipelines.core.runs import Origin, OutputDocument
+from airflow_ml_pipelines.core.runs import Acceptance, Origin, OutputDocument
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["SCHEMA", "Record", "SetAside", "find_record", "forget_record", "set_aside", "write_record"]
+__all__ = [
+    "SCHEMA",
+    "Record",
+    "SetAside",
+    "create_record",
+    "find_record",
+    "forget_record",
+    "set_aside",
+    "write_record",
+]
 
 SCHEMA = 1
 
@@ -30,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param document: the key document, so that a later difference can be named.
     :param folder: the attempt's folder under the workspace's root (logs, metrics, files).
     :param started: seconds since the epoch, as ``finished``.
+    :param accepted: on whose word the result counts as that of the key; None where a step with this key made it.
     """
 
     schema: int = SCHEMA
@@ -41,6 +54,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: float
     finished: float
     git: dict[str, str] = {}
+    accepted: Acceptance | None = None
 
     @property
     def seconds(self) -> float:
@@ -78,6 +92,11 @@ def write_record(store: Store, record: Record) -> None:
     data = write_document(record)
     store.put(f"{record.folder}/record.json", data)
     store.put(layout.record_path(record.key), data)
+
+
+def create_record(store: Store, record: Record) -> bool:
+    """Make a record the one that its key is looked up to, unless there is one; return whether there was none."""
+    return store.create(layout.record_path(record.key), write_document(record))
 
 
 def forget_record(store: Store, key: str, folder: str) -> None:

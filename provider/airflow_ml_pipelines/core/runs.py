@@ -22,6 +22,7 @@ from airflow_ml_pipelines.core.store import Store
 
 __all__ = [
     "SCHEMA",
+    "Acceptance",
     "Decision",
     "FailureDocument",
     "Origin",
@@ -60,6 +61,27 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: str
     attempt: int
     id: str
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody's word that an earlier result is the one that a step with another key would make.
+
+    :param by: whose word it is.
+    :param host: the machine on which it was given.
+    :param when: seconds since the epoch.
+    :param key: of the earlier result.
+    """
+
+    by: str
+    reason: str
+    when: float
+    key: str
+    host: str = ""
+
+    @property
+    def text(self) -> str:
+        """Who accepted it, and why."""
+        return f"accepted by {self.by}: {self.reason}"
 
 
 class OutputDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -116,6 +138,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param key: None where the decision depends on steps before it, and where it can't be computed.
     :param outputs: for ``reuse``.
     :param reused_from: for ``reuse``.
+    :param accepted: for ``reuse``: on whose word, where the key of the result is another.
     :param saved: for ``reuse``: how many seconds the original took.
     """
 
@@ -131,6 +154,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     outputs: dict[str, OutputDocument] = {}
     reused_from: Origin | None = None
+    accepted: Acceptance | None = None
     folder: str = ""
     saved: float = 0.0
 
@@ -156,6 +180,7 @@ class StepDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     :param reasons: why it ran, or what it was reused from.
     :param explanation: the difference to an earlier result, where that is why it ran.
     :param folder: the folder of the attempt that made the outputs, under the workspace's root.
+    :param accepted: for a reused step: on whose word, where the key of the result is another.
     :param saved: for a reused step: how many seconds the original took.
     """
 
@@ -169,6 +194,7 @@ class StepDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     folder: str = ""
     outputs: dict[str, OutputDocument] = {}
     reused_from: Origin | None = None
+    accepted: Acceptance | None = None
     started: float | None = None
     finished: float | None = None
     saved: float = 0.0
@@ -395,6 +421,7 @@ def _reused(plan: PlanDocument, step: str) -> StepDocument | None:
         folder=item.folder,
         outputs=item.outputs,
         reused_from=item.reused_from,
+        accepted=item.accepted,
         saved=item.saved,
     )
 

@@ -19,6 +19,7 @@ from airflow_ml_pipelines.core.errors import (
 )
 from airflow_ml_pipelines.core.fresh import freshen
 from airflow_ml_pipelines.core.history import add_key
+from airflow_ml_pipelines.core.inputs import keep_input_manifests
 from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease, attempt_key
 from airflow_ml_pipelines.core.manifest import Manifest
@@ -207,7 +208,7 @@ def _finish(
         key = context.key
         assert key is not None
         assert document.started is not None
-        _keep_input_manifests(context)
+        keep_input_manifests(workspace.store, context.inputs)
         record = Record(
             key=key,
             document=context.document,
@@ -252,17 +253,6 @@ def _keep_output(
         size=manifest.size,
         single=manifest.single,
     )
-
-
-def _keep_input_manifests(context: StepContext) -> None:
-    """Keep which files the inputs had, so that a later run can say which of them changed."""
-    store = context.workspace.store
-    for item in context.inputs.values():
-        digest = item.fingerprint.get("digest")
-        if item.read_stored is None or not isinstance(digest, str) or freshen(store, manifest_path(digest)):
-            continue
-        with suppress(DataError):  # it changed meanwhile; this only serves explanations
-            store.create(manifest_path(digest), item.read_stored())
 
 
 def _why_not_recorded(context: StepContext, lacks: str) -> str | None:

@@ -38,8 +38,13 @@ def check_record(look: Look, path: str, record: Record) -> None:
 def _check_indexed(look: Look, path: str, record: Record) -> None:
     if path != layout.record_path(record.key):
         look.say("broken", path, f"it is the record of another key, {record.key}")
-    if look.store.info(f"{record.folder}/record.json") is None:
+    made = f"{record.folder}/record.json"
+    if look.store.info(made) is None:
         look.say("damaged", path, f"the attempt that made it, {record.folder}, has no record")
+    elif record.accepted is not None:
+        own = look.document(made, Record, records.SCHEMA)
+        if own is not None and own.outputs != record.outputs:
+            look.say("broken", path, "its accepted result is not what its attempt made")
     for name, output in record.outputs.items():
         if look.store.info(layout.manifest_path(output.digest)) is None:
             text = (
