@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,9 @@ REUSE_TASK = "reuse"
 
 RUN_TASK = "run"
 """The task of a step's group that runs the step."""
+
+_OPERATORS = {"data_transfer": "airflow_ml_pipelines.operators.data_transfer:DataTransferOperator"}
+"""The operator of each kind of step that is not run by a compute target."""
 
 _SETTINGS = ("retries", "pool", "queue", "priority_weight")
 
@@ -209,6 +213,9 @@ class _Operators:
         return self._targets.pools.get(step.compute_target)
 
     def of(self, step: StepSpec) -> Any:
+        if step.kind in _OPERATORS:
+            module, _, name = _OPERATORS[step.kind].partition(":")
+            return getattr(import_module(module), name)
         kind = self._kind(step.compute_target)
         if kind not in self._classes:
             self._classes[kind] = self._load(kind, step)

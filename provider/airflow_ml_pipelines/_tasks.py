@@ -188,7 +188,7 @@ def prepare_step(workspace: Workspace, run: RunDocument, step: StepSpec) -> Step
 
 def with_archive(context: StepContext) -> StepContext:
     """Return a step that can run, also where the plan was to reuse it and published no snapshot."""
-    if context.plan.archive:
+    if context.plan.archive or not context.step.has_source:
         return context
     return replace(context, plan=prepare_step(context.workspace, context.run, context.step))
 

@@ -20,6 +20,7 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TabularFormat,
     Text,
+    TransferSpec,
 )
 
 GOLDEN = Path(__file__).parent / "golden_keys.json"
@@ -204,4 +205,5 @@ def test_keys_are_what_they_have_always_been():
 
 def test_every_field_of_the_document_is_described():
     described = {name for name, inside, _ in FIELDS if inside}
-    assert described == set(key_document(STEP, **GIVEN))
+    transfer = msgspec.structs.replace(STEP, kind="data_transfer", transfer=TransferSpec())
+    assert described == {*key_document(STEP, **GIVEN), *key_document(transfer, **GIVEN)}

@@ -18,7 +18,7 @@ from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease
 from airflow_ml_pipelines.core.records import Record, find_record, forget_record, set_aside
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument, StepPlan
-from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
+from airflow_ml_pipelines.core.snapshot import NoSnapshot, Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.spec import StepOutput, StepSpec
 from airflow_ml_pipelines.core.tombstones import claim
 from airflow_ml_pipelines.core.verify import verify_record
@@ -53,7 +53,7 @@ class StepContext:
     step: StepSpec
     plan: StepPlan
     upstream: Mapping[str, StepDocument] | None = None
-    snapshot: Snapshot | StoredSnapshot | None = None
+    snapshot: Snapshot | StoredSnapshot | NoSnapshot | None = None
     secrets: tuple[str, ...] = ()
 
     @cached_property

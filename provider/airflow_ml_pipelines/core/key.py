@@ -23,6 +23,7 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TabularFormat,
     Text,
+    TransferSpec,
 )
 
 __all__ = ["FIELDS", "SCHEMA", "digest_key", "environment_document", "key_document", "resolve_arguments"]
@@ -49,6 +50,7 @@ FIELDS: tuple[tuple[str, bool, str], ...] = (
         "names, modes and, where the author fixed them, destinations: a step whose result must lie elsewhere has to put it there",
     ),
     ("version", True, "the author's own word that a step does something else now"),
+    ("transfer", True, "of a step that copies data: whether file or folder, and the table it goes to"),
     (
         "pipeline and step name",
         False,
@@ -93,7 +95,7 @@ def key_document(
     :param fingerprints: of each input's data.
     :param formats: each input's form and table format.
     """
-    return {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": step.kind,
         "script": step.script,
@@ -114,6 +116,9 @@ def key_document(
         "outputs": {item.name: _output(item) for item in step.outputs},
         "version": step.version,
     }
+    if step.transfer is not None:
+        document["transfer"] = _transfer(step.transfer)
+    return document
 
 
 def digest_key(document: Mapping[str, Any]) -> str:
@@ -162,6 +167,12 @@ def environment_document(environment: EnvironmentSpec, python: str) -> dict[str,
     if environment.interpreter == "python" or not environment.user_managed:
         document.setdefault("python", python)
     return document
+
+
+def _transfer(spec: TransferSpec) -> dict[str, Any]:
+    """Return what of a transfer is in the key: not in how many parts it is done, nor what becomes of other files."""
+    fields = ("source_type", "destination_type", "database", "table")
+    return {name: value for name in fields if (value := getattr(spec, name)) is not None}
 
 
 def _label(path: str) -> str:

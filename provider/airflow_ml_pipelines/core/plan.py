@@ -21,7 +21,7 @@ from airflow_ml_pipelines.core.runs import (
     StepDocument,
     StepPlan,
 )
-from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot
+from airflow_ml_pipelines.core.snapshot import NoSnapshot, Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.sources import Sources
 from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -86,7 +86,7 @@ class Planner:
         return planned
 
     def open(
-        self, step: StepSpec, plan: StepPlan, snapshot: Snapshot | StoredSnapshot | None = None
+        self, step: StepSpec, plan: StepPlan, snapshot: Snapshot | StoredSnapshot | NoSnapshot | None = None
     ) -> StepContext:
         """Return a step whose predecessors were planned; inputs that these are still to make are pending."""
         return StepContext(self.workspace, self._folder, self.run, step, plan, self._planned, snapshot)

@@ -114,7 +114,8 @@ def pin_run(workspace: Workspace, folder: RunFolder) -> PipelineSpec:
 
 def _pin_as_planned(store: Store, step: StepSpec, plan: PlanDocument) -> StepSpec:
     found = plan.step(step.id)
-    StoredSnapshot(found.snapshot, store).publish(store)
+    if step.has_source:
+        StoredSnapshot(found.snapshot, store).publish(store)
     pinned = PinnedSource(snapshot=found.snapshot, hash_paths=found.hash_paths)
     return msgspec.structs.replace(step, pinned=pinned, environment=found.environment)
 

@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
 
-__all__ = ["Snapshot", "StoredSnapshot", "digest_paths", "take_snapshot"]
+__all__ = ["NoSnapshot", "Snapshot", "StoredSnapshot", "digest_paths", "take_snapshot"]
 
 _TRIES = 3
 _SHOWN = 5
@@ -88,6 +88,17 @@ class Snapshot:
             f"{self.directory} has changed since its snapshot was taken ({_differences(expected, found)}): "
             "wait until nothing writes to it, and start again"
         )
+
+
+class NoSnapshot:
+    """What a step has that runs no script."""
+
+    digest = ""
+    manifest = Manifest(())
+
+    def publish(self, store: Store) -> str:  # noqa: ARG002
+        """Return "": nothing is stored."""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ from pathlib import Path
 from airflow_ml_pipelines.core.credentials import check_environment
 from airflow_ml_pipelines.core.errors import DefinitionError, SnapshotError
 from airflow_ml_pipelines.core.progress import measured
-from airflow_ml_pipelines.core.snapshot import Snapshot, StoredSnapshot, digest_paths, take_snapshot
+from airflow_ml_pipelines.core.snapshot import (
+    NoSnapshot,
+    Snapshot,
+    StoredSnapshot,
+    digest_paths,
+    take_snapshot,
+)
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -26,11 +32,13 @@ class Sources:
         self._snapshots: dict[tuple[Path, tuple[str, ...]], Snapshot] = {}
         self._archives: dict[str, str] = {}
 
-    def snapshot(self, step: StepSpec) -> Snapshot | StoredSnapshot:
+    def snapshot(self, step: StepSpec) -> Snapshot | StoredSnapshot | NoSnapshot:
         """Return a step's source directory as it is now, or as it was pinned.
 
         :raises MlPipelinesError: where there is no such directory, or no script in it.
         """
+        if not step.has_source:
+            return NoSnapshot()
         if step.pinned is not None:
             return StoredSnapshot(step.pinned.snapshot, self._workspace.store)
         source = self._directory(step)
@@ -49,7 +57,7 @@ class Sources:
             )
         return known
 
-    def archive(self, snapshot: Snapshot | StoredSnapshot) -> str:
+    def archive(self, snapshot: Snapshot | StoredSnapshot | NoSnapshot) -> str:
         """Return where a snapshot is stored, after it is.
 
         :raises SnapshotError: where its files have changed meanwhile, or what was stored is gone.

@@ -35,6 +35,7 @@ __all__ = [
     "StepSpec",
     "TabularFormat",
     "Text",
+    "TransferSpec",
 ]
 
 InputMode = Literal["mount", "download", "direct"]
@@ -286,12 +287,35 @@ class Publication(_Spec, frozen=True, kw_only=True):
 # --- steps and pipelines -----------------------------------------------------------------------------------------
 
 
+class TransferSpec(_Spec, frozen=True, kw_only=True):
+    """What a step copies: its input ``source`` to the place of its output ``destination``, or into a table.
+
+    :param source_type: what the source has to be; None: whatever is there.
+    :param destination_type: whether the destination is the place of the one file, or a folder for files; None: what is
+        there already, else what the source is.
+    :param database: the datastore of the table that rows are appended to; the output is then a note of what was.
+    :param table: that table, which may be ``schema.table``.
+    :param delete_extra: whether files in the destination's folder that are not in the source are removed; they are an
+        error otherwise.
+    :param shards: how many tasks copy at once, on a scheduler.
+    """
+
+    source_type: Literal["file", "directory"] | None = None
+    destination_type: Literal["file", "directory"] | None = None
+    database: str | None = None
+    table: str | None = None
+    delete_extra: bool = False
+    shards: int = 1
+
+
 class StepSpec(_Spec, frozen=True, kw_only=True):
     """A step.
 
     :param id: unique in the pipeline; letters, digits, ``_``, ``-`` (it names the task group and the folders).
     :param name: what people call it.
-    :param script: relative to ``source_directory``, with ``/``.
+    :param script: relative to ``source_directory``, with ``/``; "" for a step that runs none.
+    :param kind: how it is run.
+    :param transfer: what a ``data_transfer`` copies.
     :param source_directory: absolute, or relative to the pipeline's ``base_directory``.
     :param ignore: git patterns of files to leave out of the snapshot, on top of the ignore file's.
     :param hash_paths: files or folders that the key has besides the snapshot.
@@ -305,8 +329,9 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
 
     id: str
     name: str
-    script: str
-    kind: Literal["python_script"] = "python_script"
+    script: str = ""
+    kind: Literal["data_transfer", "python_script"] = "python_script"
+    transfer: TransferSpec | None = None
     source_directory: str = "."
     ignore: tuple[str, ...] = ()
     hash_paths: tuple[str, ...] = ()
@@ -327,6 +352,11 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
         """The ids of the steps that must have ended first, sorted."""
         sources = {item.source.step for item in self.inputs if isinstance(item.source, StepOutput)}
         return tuple(sorted(sources.union(self.after)))
+
+    @property
+    def has_source(self) -> bool:
+        """Whether files of its source directory are there when it runs."""
+        return bool(self.script)
 
 
 class ParameterSpec(_Spec, frozen=True, kw_only=True):

@@ -22,11 +22,12 @@ from airflow_ml_pipelines.execution.targets.port import (
     Running,
     Work,
 )
+from airflow_ml_pipelines.execution.targets.registry import open_target
 from airflow_ml_pipelines.execution.targets.results import read_result
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["HandedOver", "TakenOver", "hand_over", "place_path", "read_place", "take_over", "write_place"]
+__all__ = ["HandedOver", "ScriptKind", "TakenOver", "place_path", "read_place", "write_place"]
 
 
 class HandedOver(NamedTuple):
@@ -46,7 +47,21 @@ class TakenOver(NamedTuple):
     job: HandedOver
 
 
-def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> HandedOver:
+class ScriptKind:
+    """A step whose script is run by its compute target."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._target = open_target(context.workspace.compute_target(context.step.compute_target))
+
+    def take_over(self, go: Go, log: Log) -> TakenOver | None:
+        return _take_over(self._context, go, self._target, log)
+
+    def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:  # noqa: ARG002
+        return _hand_over(self._context, self._target, attempt, log)
+
+
+def _hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> HandedOver:
     """Make the environment and the job of an attempt, and start it.
 
     Where it will run is written down first, so that nothing runs of which nobody knows.
@@ -65,7 +80,7 @@ def hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Lo
     return HandedOver(target.start(work, log=log), prepared.lacks)
 
 
-def take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> TakenOver | None:
+def _take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> TakenOver | None:
     """Return the job that a lost process has started for the same step of the same run, None where there is none.
 
     It is taken only where it was given the same as this process would give it.

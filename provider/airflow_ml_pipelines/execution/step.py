@@ -27,10 +27,10 @@ from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
 from airflow_ml_pipelines.core.verify import verify_output
-from airflow_ml_pipelines.execution.handover import hand_over, read_place, take_over, write_place
+from airflow_ml_pipelines.execution.handover import read_place, write_place
 from airflow_ml_pipelines.execution.job import output_destination
+from airflow_ml_pipelines.execution.kinds import open_kind
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
-from airflow_ml_pipelines.execution.targets.registry import open_target
 from airflow_ml_pipelines.runtime.result import JobResult
 
 __all__ = ["SIGN_OF_LIFE", "run_step"]
@@ -63,14 +63,14 @@ def run_step(
     :raises MlPipelinesError: where its environment, inputs or outputs could not be had.
     """
     folder, step = context.folder, context.step
-    target = open_target(context.workspace.compute_target(step.compute_target))
-    taken = take_over(context, go, target, log)
+    kind = open_kind(context)
+    taken = kind.take_over(go, log)
     document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
     try:
         with _lease(context, go, document).kept():
             _claim_inputs(context)
-            job = taken.job if taken else hand_over(context, target, document.attempt, log)
+            job = taken.job if taken else kind.hand_over(go, document.attempt, log)
             result = _follow(context, document.attempt, job.running, on_line, canceled)
             document = _finish(context, document, result, job.lacks, log)
     except BaseException as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,28 +9,8 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, BaseOperator, has_secret
-from airflow_ml_pipelines._tasks import (
-    TOLD,
-    dataset_asset,
-    describe_step,
-    forced_reason,
-    log_outcome,
-    open_planned_step,
-    open_workspace,
-    plain_errors,
-    prepare_step,
-    reused_from_url,
-    stop_after_failure,
-    with_archive,
-    workspace_path,
-    write_place,
-)
-from airflow_ml_pipelines.core.decide import Go, Hit, StepContext, Wait, decide
-from airflow_ml_pipelines.core.documents import write_document
-from airflow_ml_pipelines.core.errors import DefinitionError, StepCanceledError, did_you_mean
-from airflow_ml_pipelines.core.register import register_outputs
-from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines._airflow import has_secret
+from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
     EnvironmentSpec,
@@ -43,21 +21,18 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
 )
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.links import ReusedFromLink
+from airflow_ml_pipelines.operators.step import StepOperator
 from airflow_ml_pipelines.operators.step_arguments import (
     InputSource,
-    OutputReference,
-    digest_step,
     make_arguments,
     make_inputs,
     make_outputs,
 )
-from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
 
 __all__ = ["PythonScriptOperator"]
 
 
-class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
+class PythonScriptOperator(StepOperator):
     """Runs a Python script as a step, unless an earlier run made the same from the same.
 
     It is told what to run in one of two ways. In a DAG that a :class:`~airflow_ml_pipelines.operators.plan.PlanOperator`
@@ -108,7 +83,6 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
         "environment_variables",
         "definition_digest",
     )
-    operator_extra_links = (ReusedFromLink(),)
     ui_color = "#cfe2f3"
 
     def __init__(
@@ -136,35 +110,32 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if (step is None) == (script_name is None):
             raise DefinitionError(
-                f"task {self.task_id!r}: give either step (with pipeline, where a PlanOperator comes before) "
+                f"task {kwargs.get('task_id')!r}: give either step (with pipeline, where a PlanOperator comes before) "
                 "or script_name"
             )
-        if isinstance(step, str) and pipeline is None:
-            raise DefinitionError(f"task {self.task_id!r}: step {step!r} is an id, so pipeline is needed too")
+        super().__init__(
+            pipeline=pipeline,
+            step=step,
+            workspace=workspace,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            **kwargs,
+        )
         if isinstance(arguments, str):
             raise DefinitionError(
                 f"task {self.task_id!r}: arguments: expected a list, one item an argument, "
                 f"found the text {arguments!r}"
             )
-        self.pipeline = pipeline.name if isinstance(pipeline, PipelineSpec) else pipeline
         self.arguments = list(arguments)
         self.script_parameters = dict(script_parameters or {})
         self.environment_variables = dict(environment_variables or {})
-        self.workspace = workspace
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.reused_from_url = ""
-        self._kill_reason: str | None = None
-        if isinstance(step, str) and isinstance(pipeline, PipelineSpec):
-            step = pipeline.step(step)
-        if script_name is not None:
-            timeout = (
-                script_timeout.total_seconds() if isinstance(script_timeout, timedelta) else script_timeout
-            )
-            step = StepSpec(
+        if script_name is None:
+            return
+        timeout = script_timeout.total_seconds() if isinstance(script_timeout, timedelta) else script_timeout
+        self._define(
+            StepSpec(
                 id=self.task_id,
                 name=name or self.task_id,
                 script=script_name,
@@ -178,91 +149,12 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
                 allow_reuse=allow_reuse,
                 version=version,
                 timeout=timeout,
-            )
-        assert step is not None
-        self.step = step.id if isinstance(step, StepSpec) else step
-        self._spec = step if isinstance(step, StepSpec) else None
-        self.definition_digest = ""
-        if self._spec is not None:
-            self.definition_digest = digest_step(
-                self._spec, self.arguments, self.script_parameters, self.environment_variables
-            )
-            self.outlets.extend(
-                dataset_asset(item.register.name) for item in self._spec.outputs if item.register
-            )
-        for source in (inputs or {}).values():
-            if isinstance(source, OutputReference):
-                self.set_upstream(source.operator)
-
-    def output_of(self, name: str) -> OutputReference:
-        """Return an output of this step, to be given to another one as an input.
-
-        :raises DefinitionError: where there is no such output.
-        """
-        if self._spec is not None and name not in (known := [item.name for item in self._spec.outputs]):
-            raise DefinitionError(f"task {self.task_id!r} has no output {name!r}.{did_you_mean(name, known)}")
-        return OutputReference(self, self.step, name)
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Take an earlier result or run the script."""
-        with plain_errors(self.log):
-            workspace = open_workspace(self.workspace)
-            step = self._open(workspace, context)
-            stop_after_failure(step.folder, step.step.id, goes_on=step.run.continue_on_step_failure)
-            forced = forced_reason(step.folder, step.step.id)
-            while isinstance(outcome := decide(step, forced=forced), Wait):
-                log_outcome(self.log, step, outcome)
-                self._wait(workspace, outcome)
-                step = step.again()
-            log_outcome(self.log, step, outcome)
-            if isinstance(outcome, Hit):
-                document = outcome.document
-                self.reused_from_url = reused_from_url(workspace, document.reused_from)
-            else:
-                document = self._run(with_archive(step), outcome, context)
-            self._emit(context, step, document)
-            return describe_step(workspace, document)
-
-    def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Decide again, after what was waited for has happened."""
-        self.log.info("Looking again: %s.", TOLD.get((event or {}).get("status", ""), "the wait is over"))
-        return self.execute(context)
-
-    def on_kill(self) -> None:
-        """Kill the script: Airflow leaves five seconds until it kills this task."""
-        self._kill_reason = "the task was killed"
-
-    def _open(self, workspace: Workspace, context: Any) -> StepContext:
-        from airflow_ml_pipelines.core.git import git_facts
-
-        ti = context["ti"]
-        if self.pipeline is not None:
-            return open_planned_step(
-                workspace, RunFolder(workspace.store, self.pipeline, ti.run_id), self.step
-            )
-        assert self._spec is not None
-        dag = context["dag"]
-        spec = PipelineSpec(name=dag.dag_id, steps=(self._spec,), base_directory=os.path.dirname(dag.fileloc))
-        run = RunDocument(
-            pipeline=dag.dag_id,
-            run=ti.run_id,
-            experiment=dag.dag_id,
-            regenerate_outputs=context["params"].get("regenerate_outputs") is True,
-            continue_on_step_failure=True,  # what a failure means is the hand-written DAG's business
-            git=git_facts(spec.base_directory),
-            spec=spec,
-            digest=spec.digest,
-            started=time.time(),
+            ),
+            self.arguments,
+            self.script_parameters,
+            self.environment_variables,
+            inputs=inputs,
         )
-        folder = RunFolder(workspace.store, run.pipeline, run.run)
-        # written as it is defined: templates may be filled in with secrets
-        if workspace.store.create(f"{folder.path}/run.json", write_document(run)):
-            write_place(folder, dag.dag_id, run.run, {})
-        step = self._filled_in(workspace, ti.map_index)
-        run = msgspec.structs.replace(run, spec=msgspec.structs.replace(spec, steps=(step,)))
-        secrets = tuple(name for name, value in self.environment_variables.items() if has_secret(str(value)))
-        plan = prepare_step(workspace, run, step)
-        return StepContext(workspace, folder, run, step, plan, secrets=secrets)
 
     def _filled_in(self, workspace: Workspace, map_index: int | None) -> StepSpec:
         assert self._spec is not None
@@ -282,6 +174,9 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
             ),
         )
 
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(name for name, value in self.environment_variables.items() if has_secret(str(value)))
+
     def _refuse_secrets(self) -> None:
         """Refuse what would be kept with the run, and has a secret in it. :raises DefinitionError: that names it."""
         texts = [
@@ -296,42 +191,3 @@ class PythonScriptOperator(BaseOperator):  # type: ignore[misc]
                     f"task {self.task_id!r}: {what} has a secret in it, which would be kept with the run: give it by "
                     "environment_variables, whose values are kept nowhere"
                 )
-
-    def _run(self, step: StepContext, go: Go, context: Any) -> StepDocument:
-        from airflow_ml_pipelines.execution.step import run_step
-
-        ti = context["ti"]
-        try:
-            return run_step(
-                step,
-                go,
-                log=self.log.info,
-                on_line=lambda _stream, line: self.log.info("%s", line),
-                canceled=lambda: self._kill_reason,
-                last_try=ti.try_number > ti.max_tries,
-            )
-        except StepCanceledError as error:
-            self.log.error("%s", error)  # noqa: TRY400 - it is no fault that a traceback could explain
-            # a killed task may be tried again, elsewhere; one of a run that has failed may not
-            kind = AirflowException if self._kill_reason else AirflowFailException
-            raise kind(str(error)) from None
-
-    def _wait(self, workspace: Workspace, outcome: Wait) -> None:
-        if self.deferrable:
-            path = workspace_path(workspace, self.workspace)
-            trigger = ReuseTrigger(key=outcome.key, workspace=path, poll_interval=self.poll_interval)
-            self.defer(trigger=trigger, method_name="resume")
-        until = time.monotonic() + self.poll_interval
-        while time.monotonic() < until:
-            if self._kill_reason:
-                raise StepCanceledError(f"step {self.step!r} was canceled: {self._kill_reason}")
-            time.sleep(0.2)
-
-    def _emit(self, context: Any, step: StepContext, document: StepDocument) -> None:
-        """Say in the events of the registered outputs' assets which versions they have become."""
-        if not any(item.register for item in step.step.outputs):
-            return
-        registered = register_outputs(step.workspace, step.step, document.outputs, document.reused_from)
-        for name, dataset in registered.items():
-            extra = {"version": dataset.version, "digest": document.outputs[name].digest}
-            context["outlet_events"][dataset_asset(dataset.name)].extra = extra

@@ -17,6 +17,7 @@ from airflow_ml_pipelines.core.runs import (
     ResultDocument,
     RunDocument,
     StepDocument,
+    StepPlan,
 )
 from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.tombstones import NAME, Tombstone
@@ -106,10 +107,14 @@ class _Run:
         for item in self.plan.steps:
             if item.decision == "reuse":
                 self._check_outputs("plan.json", item.step, item.outputs)
-            elif self.result is None and self.look.store.info(item.archive) is None:
+            elif self.result is None and self._lacks_archive(item):
                 self._say(
                     "broken", "plan.json", f"step {item.step!r}: its snapshot {item.archive!r} is not there"
                 )
+
+    def _lacks_archive(self, item: StepPlan) -> bool:
+        spec = self.specs.get(item.step)
+        return (spec is None or spec.has_source) and self.look.store.info(item.archive) is None
 
     def _check_step(self, name: str, step: StepDocument) -> None:
         if name != f"steps/{layout.segment(step.step)}.json":

@@ -1,0 +1,34 @@
+"""How the steps of each kind are run: a script by a compute target, a transfer by this process."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol
+
+from airflow_ml_pipelines.core.decide import Go, StepContext
+from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
+from airflow_ml_pipelines.execution.targets.port import Log
+
+__all__ = ["Kind", "open_kind"]
+
+_KINDS = {
+    "data_transfer": "airflow_ml_pipelines.execution.transfer:TransferKind",
+    "python_script": "airflow_ml_pipelines.execution.handover:ScriptKind",
+}
+
+
+class Kind(Protocol):
+    """A step of one kind that is to be run."""
+
+    def take_over(self, go: Go, log: Log) -> TakenOver | None:
+        """Return what a process that was lost has started for the step; None where there is nothing."""
+
+    def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:
+        """Start an attempt. :raises MlPipelinesError: where it can't be started; nothing of it is left then."""
+
+
+def open_kind(context: StepContext) -> Kind:
+    """Return what runs a step."""
+    module, _, name = _KINDS[context.step.kind].partition(":")
+    kind: Kind = getattr(import_module(module), name)(context)
+    return kind
