@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from airflow_ml_pipelines.core.store import LocalStore
 from dag_factory import (
     DefinitionError,
     Environment,
@@ -354,6 +355,20 @@ def test_twenty_processes_publish_to_one_endpoint_and_no_version_is_lost(ws, pro
     assert endpoint.default_version == "20"
     ids = {item.id for item in endpoint.list_pipelines()}
     assert ids == {f"talk.{number}" for number in range(1, 22)}
+
+
+def test_who_lists_again_reads_only_what_is_new(ws, pipeline, monkeypatch):
+    for _ in range(3):
+        pipeline.publish()
+    assert len(PublishedPipeline.list(ws)) == 3
+    read = []
+    get = LocalStore.get
+    monkeypatch.setattr(LocalStore, "get", lambda store, path: read.append(path) or get(store, path))
+    pipeline.publish().disable()
+    read.clear()
+    assert [item.id for item in PublishedPipeline.list(ws)] == ["talk.1", "talk.2", "talk.3"]
+    assert [item.id for item in PublishedPipeline.list(ws, active_only=False)][-1] == "talk.4"
+    assert set(read) == {"pipelines/talk/4.status.json", "pipelines/talk/4.json"}
 
 
 # --- drafts --------------------------------------------------------------------------------------------------------

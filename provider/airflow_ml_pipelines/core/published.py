@@ -11,6 +11,7 @@ DAG. What people call its version is a label.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import time
@@ -24,6 +25,7 @@ from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DefinitionError, NotFoundError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.git import git_facts
 from airflow_ml_pipelines.core.layout import numbered, segment
+from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.registry import PublishedDocument
 from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder
 from airflow_ml_pipelines.core.snapshot import StoredSnapshot
@@ -190,19 +192,28 @@ def _id(name: str, number: int) -> str:
 
 def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[PublishedDocument, Status]]:
     """Yield published pipelines with their status, by name and number; never those that were deleted."""
-    paths = {info.path for info in store.walk(_FOLDER)}
-    found = ((path.rpartition("/")[0], numbered(path), path) for path in paths)
-    for folder, number, path in sorted(item for item in found if item[1]):
-        status = (
-            read_status(store, f"{folder}/{number}")
-            if f"{folder}/{number}.status.json" in paths
-            else "Active"
-        )
-        if status == "Deleted" or (active_only and status != "Active"):
-            continue
-        document = registry.read_or_skip(store, path, PublishedDocument)
+    versions = {info.path: info.version for info in store.walk(_FOLDER)}
+    paths = sorted((path.rpartition("/")[0], number, path) for path in versions if (number := numbered(path)))
+
+    def read(item: tuple[str, int, str]) -> tuple[PublishedDocument | None, Status]:
+        folder, number, path = item
+        place = f"{folder}/{number}"
+        status = read_status(store, place) if f"{place}.status.json" in versions else "Active"
+        wanted = status == "Active" or (status == "Disabled" and not active_only)
+        return _read_once(store, path, versions[path]) if wanted else None, status
+
+    for document, status in each(store, read, paths):
         if document is not None:
             yield document, status
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_once(store: Store, path: str, version: str) -> PublishedDocument | None:  # noqa: ARG001
+    """Return a document, which never changes: who lists them again and again reads each once.
+
+    :param version: the store's own; another one where there is another document since a root was emptied.
+    """
+    return registry.read_or_skip(store, path, PublishedDocument)
 
 
 def read_published(store: Store, identity: str, *, deleted: bool = False) -> PublishedDocument:
