@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from dag_factory.pipeline_parameter import PipelineParameter
     from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun
-    from dag_factory.schedule import Schedule, ScheduleRecurrence
+    from dag_factory.schedule import Schedule
+    from dag_factory.schedule_recurrence import ScheduleRecurrence
     from dag_factory.step_run import PortDataReference, StepRun, StepRunOutput
     from dag_factory.steps import PythonScriptStep
     from dag_factory.workspace import Workspace
@@ -136,7 +137,7 @@ _HOMES = {
     "RunConfiguration": "dag_factory.environment",
     "RunEnvironmentException": "airflow_ml_pipelines.runtime.run",
     "Schedule": "dag_factory.schedule",
-    "ScheduleRecurrence": "dag_factory.schedule",
+    "ScheduleRecurrence": "dag_factory.schedule_recurrence",
     "StepFailedError": _ERRORS,
     "StepRun": "dag_factory.step_run",
     "StepRunOutput": "dag_factory.step_run",

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.dag_views import ScheduleEntry
+    from airflow.sdk import DAG
+
+    from airflow_ml_pipelines.core.dag_views import DagEntry, ScheduleEntry
     from airflow_ml_pipelines.core.spec import PipelineSpec
 
 __all__ = ["load_published"]
 
 _TAG = "published"
+_SCHEDULE = "schedule"
 
 
 def load_published(
@@ -32,34 +35,48 @@ def load_published(
     """
     from airflow.sdk import get_parsing_context
 
-    from airflow_ml_pipelines._tasks import open_workspace
     from airflow_ml_pipelines.core.dag_views import DagEntry
-    from airflow_ml_pipelines.core.published import read_published
-    from dag_factory.compile import build_dag
 
     wanted = get_parsing_context()
     if wanted.dag_id not in (None, dag_id):
         return
     given = msgspec.convert(entry, DagEntry)
-    document = read_published(open_workspace(workspace).store, given.pipeline, deleted=True)
+    if given.watch is not None:
+        from dag_factory.watch_dag import build_watch_dag
+
+        dag = build_watch_dag(dag_id, given.watch, workspace)
+        dag.tags.update({_TAG, _SCHEDULE})
+    else:
+        dag = _build(dag_id, given, workspace, wanted.task_id if wanted.dag_id else None)
+    dag.is_paused_upon_creation = False
+    namespace[dag_id] = dag
+
+
+def _build(dag_id: str, entry: DagEntry, workspace: str | None, task_id: str | None) -> DAG:
+    """Return the DAG that runs a published pipeline."""
+    from airflow_ml_pipelines._tasks import open_workspace
+    from airflow_ml_pipelines.core.published import read_published
+    from dag_factory.compile import build_dag
+
+    document = read_published(open_workspace(workspace).store, entry.pipeline, deleted=True)
     spec, experiment, timetable = document.spec, None, None
-    if given.schedule is not None:
+    if entry.schedule is not None:
         from airflow_ml_pipelines.timetables import RecurrenceTimetable
 
-        spec = _scheduled(spec, dag_id, given.schedule)
-        experiment, timetable = given.schedule.experiment, RecurrenceTimetable(given.schedule.recurrence)
+        spec = _scheduled(spec, dag_id, entry.schedule)
+        experiment, recurrence = entry.schedule.experiment, entry.schedule.recurrence
+        timetable = None if recurrence is None else RecurrenceTimetable(recurrence)
     dag = build_dag(
         spec,
         workspace=workspace,
         dag_id=dag_id,
         schedule=timetable,
-        task_id=wanted.task_id if wanted.dag_id else None,
+        task_id=task_id,
         experiment=experiment,
     )
-    labels = [given.label] if given.label else []
-    dag.tags.update({_TAG, document.name, *labels, *(["schedule"] if given.schedule else [])})
-    dag.is_paused_upon_creation = False
-    namespace[dag_id] = dag
+    labels = [entry.label] if entry.label else []
+    dag.tags.update({_TAG, document.name, *labels, *([_SCHEDULE] if entry.schedule else [])})
+    return dag
 
 
 def _scheduled(spec: PipelineSpec, dag_id: str, schedule: ScheduleEntry) -> PipelineSpec:

@@ -3,108 +3,27 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
-from airflow_ml_pipelines.core.recurrence import FREQUENCIES, WEEK_DAYS, Recurrence, find_zone, parse_clock
+from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
+from dag_factory.schedule_recurrence import ScheduleRecurrence, one_of
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.recurrence import Frequency
     from airflow_ml_pipelines.core.schedules import ScheduleDocument
+    from airflow_ml_pipelines.core.spec import ParameterSpec
+    from airflow_ml_pipelines.core.watches import Watch
+    from dag_factory.datastore import Datastore
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["Schedule", "ScheduleRecurrence"]
+__all__ = ["Schedule"]
 
-_BY_CLOCK = ("Day", "Week")
-
-
-class ScheduleRecurrence:
-    """When a schedule runs.
-
-    :param frequency: ``Minute``, ``Hour``, ``Day``, ``Week`` or ``Month``.
-    :param interval: how many of these lie between two runs.
-    :param start_time: the first moment that may be one, as ``2026-11-21T09:00:00``; now if left out.
-    :param time_zone: an IANA or a Windows name; UTC if left out.
-    :param hours: the hours of the day (0 to 23), for days and weeks.
-    :param minutes: the minutes of the hour (0 to 59), for days and weeks.
-    :param week_days: such as ``Monday``, for weeks.
-    :param time_of_day: ``hh:mm`` in place of hours and minutes.
-    :raises DefinitionError: where these don't go together.
-    """
-
-    @checked
-    def __init__(
-        self,
-        frequency: str,
-        interval: int,
-        start_time: datetime | str | None = None,
-        time_zone: str | None = None,
-        hours: Sequence[int] | None = None,
-        minutes: Sequence[int] | None = None,
-        week_days: Sequence[str] | None = None,
-        time_of_day: str | None = None,
-    ) -> None:
-        self.frequency = _one_of("frequency", frequency, FREQUENCIES)
-        expect("ScheduleRecurrence(interval=…)", interval, int, what="a number from 1 on")
-        if interval < 1:
-            raise DefinitionError(
-                f"ScheduleRecurrence(interval=…): expected a number from 1 on, found {interval}"
-            )
-        self.interval = interval
-        self.time_zone = time_zone or "UTC"
-        zone = find_zone(self.time_zone)
-        self.start_time = _moment(start_time) or datetime.now(zone).replace(microsecond=0, tzinfo=None)
-        if time_of_day is not None:
-            if hours or minutes:
-                raise DefinitionError("ScheduleRecurrence: give time_of_day, or hours and minutes")
-            clock = parse_clock(time_of_day)
-            hours, minutes = [clock.hour], [clock.minute]
-        self.hours = _numbers("hours", hours, 23)
-        self.minutes = _numbers("minutes", minutes, 59)
-        self.week_days = tuple(_one_of("week_days", day, WEEK_DAYS) for day in week_days or ())
-        if (self.hours or self.minutes) and self.frequency not in _BY_CLOCK:
-            raise DefinitionError(
-                "ScheduleRecurrence: hours, minutes and time_of_day are for the frequencies Day and Week, "
-                f"not for {self.frequency}"
-            )
-        if self.week_days and self.frequency != "Week":
-            raise DefinitionError(
-                f"ScheduleRecurrence: week_days are for the frequency Week, not for {self.frequency}"
-            )
-
-    def __repr__(self) -> str:
-        return f"ScheduleRecurrence({self.frequency!r}, {self.interval})"
-
-    def to_spec(self) -> Recurrence:
-        """Return what is kept of it."""
-        return Recurrence(
-            frequency=cast("Frequency", self.frequency),
-            interval=self.interval,
-            start=self.start_time,
-            time_zone=self.time_zone,
-            hours=self.hours,
-            minutes=self.minutes,
-            week_days=self.week_days,
-        )
-
-    @classmethod
-    def from_spec(cls, spec: Recurrence) -> ScheduleRecurrence:
-        """Return the recurrence that was kept."""
-        return cls(
-            spec.frequency,
-            spec.interval,
-            spec.start,
-            spec.time_zone,
-            spec.hours,
-            spec.minutes,
-            spec.week_days,
-        )
+_STATUSES = ("Active", "Disabled")
+_POLLING = 5
 
 
 class Schedule:
@@ -133,27 +52,35 @@ class Schedule:
         pipeline_parameters: Mapping[str, Any] | None = None,
         wait_for_provisioning: bool = False,  # noqa: ARG003 - the reference's
         wait_timeout: int = 3600,  # noqa: ARG003
-        datastore: Any = None,
-        polling_interval: int = 5,  # noqa: ARG003
+        datastore: Datastore | str | None = None,
+        polling_interval: float = _POLLING,
         data_path_parameter_name: str | None = None,
         continue_on_step_failure: bool | None = None,
         path_on_datastore: str | None = None,
+        *,
+        run_per: str = "file",
     ) -> Schedule:
-        """Make a schedule of a published pipeline.
+        """Make a schedule of a published pipeline: by time, or for the files of a datastore.
 
         :param pipeline_id: the id of the published pipeline.
         :param experiment_name: what its runs are listed under.
         :param recurrence: when it runs.
         :param pipeline_parameters: values of its runs; the defaults if left out.
-        :raises WorkspaceError: where there is no such pipeline.
+        :param datastore: in place of a recurrence: run for what is new or changed there from now on.
+        :param polling_interval: minutes between two looks at the datastore.
+        :param data_path_parameter_name: the pipeline parameter that gets the file's path; with ``run_per="poll"`` it
+            gets ``path_on_datastore``.
+        :param path_on_datastore: a folder, with all below it; a file; or a glob. All of the datastore if left out.
+        :param run_per: ``file``, for a run for each file; ``poll``, for one run for all files that a look finds.
+        :raises WorkspaceError: where there is no such pipeline or datastore.
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
-        :raises DefinitionError: where there is no recurrence. Schedules on the files of a datastore are not there yet.
+        :raises DefinitionError: where there is neither a recurrence nor a datastore, or both.
         """
         return cls._create(
             workspace,
             name,
             recurrence,
-            (datastore, data_path_parameter_name, path_on_datastore),
+            _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per),
             pipeline=expect("Schedule.create(pipeline_id=…)", pipeline_id, str, what="an id"),
             experiment=experiment_name,
             description=description,
@@ -174,11 +101,13 @@ class Schedule:
         pipeline_parameters: Mapping[str, Any] | None = None,
         wait_for_provisioning: bool = False,  # noqa: ARG003
         wait_timeout: int = 3600,  # noqa: ARG003
-        datastore: Any = None,
-        polling_interval: int = 5,  # noqa: ARG003
+        datastore: Datastore | str | None = None,
+        polling_interval: float = _POLLING,
         data_path_parameter_name: str | None = None,
         continue_on_step_failure: bool | None = None,
         path_on_datastore: str | None = None,
+        *,
+        run_per: str = "file",
     ) -> Schedule:
         """Make a schedule of an endpoint: each run is of the version that is the default then.
 
@@ -188,7 +117,7 @@ class Schedule:
             workspace,
             name,
             recurrence,
-            (datastore, data_path_parameter_name, path_on_datastore),
+            _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per),
             endpoint=expect(
                 "Schedule.create_for_pipeline_endpoint(pipeline_endpoint_id=…)",
                 pipeline_endpoint_id,
@@ -286,9 +215,34 @@ class Schedule:
         return self._document.endpoint
 
     @property
-    def recurrence(self) -> ScheduleRecurrence:
-        """When it runs."""
-        return ScheduleRecurrence.from_spec(self._document.recurrence)
+    def recurrence(self) -> ScheduleRecurrence | None:
+        """When it runs; None where it runs when files come."""
+        kept = self._document.recurrence
+        return None if kept is None else ScheduleRecurrence.from_spec(kept)
+
+    @property
+    def datastore_name(self) -> str | None:
+        """The datastore whose files make it run; None where it runs by time."""
+        watch = self._document.watch
+        return None if watch is None else watch.datastore
+
+    @property
+    def path_on_datastore(self) -> str | None:
+        """Which files of the datastore make it run; None where it runs by time."""
+        watch = self._document.watch
+        return None if watch is None else watch.path
+
+    @property
+    def polling_interval(self) -> float | None:
+        """Minutes between two looks at the datastore; None where it runs by time."""
+        watch = self._document.watch
+        return None if watch is None else watch.seconds / 60
+
+    @property
+    def data_path_parameter_name(self) -> str | None:
+        """The pipeline parameter that gets the file's path."""
+        watch = self._document.watch
+        return None if watch is None else watch.parameter
 
     def get_pipeline_runs(self) -> builtins.list[PipelineRun]:
         """Return its runs, the latest first."""
@@ -320,33 +274,43 @@ class Schedule:
         status: str | None = None,
         wait_for_provisioning: bool = False,  # noqa: ARG002
         wait_timeout: int = 3600,  # noqa: ARG002
-        datastore: Any = None,
-        polling_interval: int | None = None,  # noqa: ARG002
+        datastore: Datastore | str | None = None,
+        polling_interval: float | None = None,
         data_path_parameter_name: str | None = None,
         continue_on_step_failure: bool | None = None,
         path_on_datastore: str | None = None,
+        *,
+        run_per: str | None = None,
     ) -> None:
-        """Change what is given; the rest stays. A new name is shown, the DAG's id stays.
+        """Change what is given; the rest stays. See :meth:`create`.
+
+        A recurrence takes the place of a datastore, and the other way round. Where another place is watched, what is
+        there by now is no news.
 
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
         """
-        _refuse_datastore((datastore, data_path_parameter_name, path_on_datastore))
-        given = {
-            "description": description,
-            "recurrence": recurrence.to_spec() if recurrence else None,
-            "parameters": None
-            if pipeline_parameters is None
-            else _parameters(
-                self.workspace, self._document.pipeline, self._document.endpoint, pipeline_parameters
-            ),
-            "status": None if status is None else _one_of("status", status, ("Active", "Disabled")),
-            "continue_on_step_failure": continue_on_step_failure,
-        }
         if name is not None and name != self.name:
             raise DefinitionError(
                 f"schedule {self.name!r} can't be renamed: its DAG is called after it; make a new one and disable this"
             )
-        self._change(**{field: value for field, value in given.items() if value is not None})
+        kept = self._document
+        given: dict[str, Any] = {
+            "description": description,
+            "parameters": None
+            if pipeline_parameters is None
+            else _parameters(_declared(self.workspace, kept.pipeline, kept.endpoint), pipeline_parameters),
+            "status": None if status is None else one_of("status", status, _STATUSES),
+            "continue_on_step_failure": continue_on_step_failure,
+        }
+        changes = {field: value for field, value in given.items() if value is not None}
+        watched = _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per)
+        if any(item is not None for item in watched.values()):
+            if recurrence is not None:
+                raise DefinitionError(_ONE_OF_BOTH)
+            changes |= {"watch": self._watch(watched), "recurrence": None}
+        elif recurrence is not None:
+            changes |= {"recurrence": recurrence.to_spec(), "watch": None}
+        self._change(**changes)
 
     # --- within --------------------------------------------------------------------------------------------------
 
@@ -356,7 +320,7 @@ class Schedule:
         workspace: Workspace,
         name: str,
         recurrence: ScheduleRecurrence | None,
-        datastore: tuple[Any, ...],
+        watched: Mapping[str, Any],
         *,
         experiment: str,
         pipeline: str | None = None,
@@ -366,25 +330,52 @@ class Schedule:
     ) -> Schedule:
         from airflow_ml_pipelines.core.published import check_name
         from airflow_ml_pipelines.core.schedules import create_schedule
+        from airflow_ml_pipelines.core.watches import start
+        from dag_factory.schedule_watch import make_watch
         from dag_factory.workspace import core_of
 
         core = core_of("Schedule.create(workspace=…)", workspace)
-        _refuse_datastore(datastore)
-        if not isinstance(recurrence, ScheduleRecurrence):
+        if recurrence is not None and not isinstance(recurrence, ScheduleRecurrence):
             raise DefinitionError(
                 f"Schedule.create(recurrence=…): expected a ScheduleRecurrence, found {kind_of(recurrence)}"
             )
+        if (recurrence is None) == (watched["datastore"] is None):
+            raise DefinitionError(_ONE_OF_BOTH)
+        declared = _declared(workspace, pipeline, endpoint)
+        watch = None if recurrence else make_watch(workspace, declared, **watched)
         document = create_schedule(
             core.store,
             check_name(name, "Schedule.create(name=…)"),
             pipeline=pipeline,
             endpoint=endpoint,
             experiment=check_name(experiment, "Schedule.create(experiment_name=…)"),
-            recurrence=recurrence.to_spec(),
-            parameters=_parameters(workspace, pipeline, endpoint, parameters or {}),
+            recurrence=recurrence.to_spec() if recurrence else None,
+            watch=watch,
+            parameters=_parameters(declared, parameters or {}),
             **fields,
         )
+        if watch is not None:
+            start(core.store, document.id, watch, core.datastore(watch.datastore))
         return cls(workspace, document)
+
+    def _watch(self, given: Mapping[str, Any]) -> Watch:
+        """Return what is watched from now on."""
+        from airflow_ml_pipelines.core.watches import start
+        from dag_factory.schedule_watch import make_watch
+
+        kept = self._document.watch
+        known = _watched(None, None, _POLLING, None, "file")
+        if kept is not None:
+            known = _watched(kept.datastore, kept.path, kept.seconds / 60, kept.parameter, kept.run_per)
+        elif given["datastore"] is None:
+            raise DefinitionError(_ONE_OF_BOTH)
+        merged = {field: known[field] if value is None else value for field, value in given.items()}
+        declared = _declared(self.workspace, self._document.pipeline, self._document.endpoint)
+        watch = make_watch(self.workspace, declared, **merged)
+        if kept is None or (kept.datastore, kept.path) != (watch.datastore, watch.path):
+            core = self.workspace.core
+            start(core.store, self.id, watch, core.datastore(watch.datastore))
+        return watch
 
     def _change(self, **fields: Any) -> None:
         from airflow_ml_pipelines.core.schedules import change_schedule
@@ -394,59 +385,38 @@ class Schedule:
         )
 
 
-def _parameters(
-    workspace: Workspace, pipeline: str | None, endpoint: str | None, values: Mapping[str, Any]
+_ONE_OF_BOTH = "a schedule runs by time or for files: give either a recurrence or a datastore"
+
+
+def _watched(
+    datastore: Any, path: str | None, polling: float | None, parameter: str | None, run_per: str | None
 ) -> dict[str, Any]:
-    """Return values that the scheduled pipeline takes, as documents have them."""
+    """Return what :func:`~dag_factory.schedule_watch.make_watch` takes, as it was given."""
+    return {
+        "datastore": datastore,
+        "path_on_datastore": path,
+        "polling_interval": polling,
+        "data_path_parameter_name": parameter,
+        "run_per": run_per,
+    }
+
+
+def _declared(workspace: Workspace, pipeline: str | None, endpoint: str | None) -> tuple[ParameterSpec, ...]:
+    """Return the parameters that the scheduled pipeline has."""
     from airflow_ml_pipelines.core.endpoints import read_endpoint
-    from airflow_ml_pipelines.core.parameters import check_parameters
     from airflow_ml_pipelines.core.published import read_published
-    from dag_factory.experiment import parameter_values
 
     store = workspace.core.store
     if pipeline is None:
         pipeline = read_endpoint(store, identity=endpoint).pipeline()
+    return read_published(store, pipeline).spec.parameters
+
+
+def _parameters(declared: tuple[ParameterSpec, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values that the scheduled pipeline takes, as documents have them."""
+    from airflow_ml_pipelines.core.parameters import check_parameters
+    from dag_factory.experiment import parameter_values
+
     given = parameter_values(values)
-    complete = check_parameters(read_published(store, pipeline).spec.parameters, given)
+    complete = check_parameters(declared, given)
     return {name: complete[name] for name in given}
-
-
-def _refuse_datastore(given: tuple[Any, ...]) -> None:
-    if any(item is not None for item in given):
-        raise DefinitionError(
-            "schedules on the files of a datastore are not there yet: give a recurrence, or let an Airflow asset of a "
-            "dataset start the pipeline (`schedule: {datasets: […]}`)"
-        )
-
-
-def _one_of(field: str, value: Any, known: Sequence[str]) -> str:
-    if value not in known:
-        shown = kind_of(value)
-        raise DefinitionError(f"{field}: found {shown}.{did_you_mean(str(value), known)}")
-    return str(value)
-
-
-def _numbers(field: str, values: Any, highest: int) -> tuple[int, ...]:
-    if values is None:
-        return ()
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise TypeError(f"ScheduleRecurrence({field}=…): expected a list of numbers, found {kind_of(values)}")
-    for value in values:
-        if type(value) is not int or not 0 <= value <= highest:
-            raise DefinitionError(
-                f"ScheduleRecurrence({field}=…): expected numbers from 0 to {highest}, found {kind_of(value)}"
-            )
-    return tuple(sorted(set(values)))
-
-
-def _moment(value: Any) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value
-    expect("ScheduleRecurrence(start_time=…)", value, str, what="a time such as 2026-11-21T09:00:00")
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        raise DefinitionError(
-            f"ScheduleRecurrence(start_time=…): expected a time such as 2026-11-21T09:00:00, found {value!r}"
-        ) from None
-    return found.astimezone(UTC) if found.tzinfo else found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow.configuration import conf  # noqa: TID253
 from airflow.dag_processing.bundles.base import BaseDagBundle  # noqa: TID253
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue  # noqa: TID253
-from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent  # noqa: TID253
 
 try:
     from airflow.sdk.exceptions import (
@@ -33,6 +33,7 @@ __all__ = [
     "AirflowFailException",
     "Asset",
     "BaseDagBundle",
+    "BaseEventTrigger",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",

@@ -26,7 +26,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _NAME,
-                "python-modules": [f"{package}.operators.plan", f"{package}.operators.python_script"],
+                "python-modules": [
+                    f"{package}.operators.files",
+                    f"{package}.operators.plan",
+                    f"{package}.operators.python_script",
+                ],
             }
         ],
         "sensors": [{"integration-name": _NAME, "python-modules": [f"{package}.sensors.reuse"]}],
@@ -36,7 +40,12 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{package}.bundles.pipelines", f"{package}.bundles.published"],
             }
         ],
-        "triggers": [{"integration-name": _NAME, "python-modules": [f"{package}.triggers.reuse"]}],
+        "triggers": [
+            {
+                "integration-name": _NAME,
+                "python-modules": [f"{package}.triggers.files", f"{package}.triggers.reuse"],
+            }
+        ],
         "extra-links": [f"{package}.links.ReusedFromLink"],
         "cli": ["dag_factory.airflow_cli.get_commands"],
         "asset-uris": [{"schemes": ["ml-pipelines"], "handler": None}],

@@ -4,7 +4,10 @@ import pytest
 
 from airflow_ml_pipelines.core.dag_views import current_view, read_view, write_view
 from dag_factory import (
+    DataPath,
+    DataPathComputeBinding,
     DefinitionError,
+    MlPipelinesError,
     ParameterError,
     Pipeline,
     PipelineEndpoint,
@@ -82,9 +85,9 @@ def test_what_is_wrong_is_refused_and_nothing_is_kept(ws, published):
         Schedule.create(ws, "nightly", "other.1", "nights", recurrence=ScheduleRecurrence(**NIGHTLY))
     with pytest.raises(ParameterError, match="'wort'"):
         create(ws, published, pipeline_parameters={"wort": "x"})
-    with pytest.raises(DefinitionError, match="expected a ScheduleRecurrence, found None"):
+    with pytest.raises(DefinitionError, match="either a recurrence or a datastore"):
         create(ws, published, recurrence=None)
-    with pytest.raises(DefinitionError, match="not there yet"):
+    with pytest.raises(DefinitionError, match="either a recurrence or a datastore"):
         create(ws, published, datastore=ws.get_default_datastore())
     assert Schedule.list(ws, active_only=False) == []
 
@@ -99,6 +102,83 @@ def test_a_schedule_is_changed(ws, published):
     assert (found.description, found.recurrence.frequency, found.dag_id) == ("Hourly.", "Hour", dag_id)
     with pytest.raises(DefinitionError, match="can't be renamed"):
         schedule.update(name="other")
+
+
+# --- for files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(ws, project):
+    """A published pipeline that reads a data path."""
+    project.write("src/read.py", "print('hi')")
+    path = PipelineParameter("rows", DataPath(ws.get_default_datastore(), "incoming"))
+    pair = (path, DataPathComputeBinding())
+    step = PythonScriptStep(
+        "read.py",
+        source_directory="src",
+        inputs=[pair],
+        arguments=[pair, PipelineParameter("word", "hello")],
+    )
+    return Pipeline(ws, [step], name="reader").publish()
+
+
+def watch(ws, reader, **options):
+    options = {"datastore": "workspaceblobstore", "path_on_datastore": "incoming/", **options}
+    return Schedule.create(ws, "arrivals", reader.id, "files", **options)
+
+
+def test_a_schedule_for_files_is_two_dags(ws, reader):
+    schedule = watch(ws, reader, data_path_parameter_name="rows")
+    found = Schedule.get(ws, schedule.id)
+    assert (found.recurrence, found.datastore_name, found.path_on_datastore) == (
+        None,
+        "workspaceblobstore",
+        "incoming",
+    )
+    assert (found.polling_interval, found.data_path_parameter_name) == (5, "rows")
+    dags = current_view(ws.core.store).dags
+    assert set(dags) == {reader.id, schedule.dag_id, f"{schedule.dag_id}.files"}
+    assert dags[schedule.dag_id].schedule.recurrence is None
+    assert dags[f"{schedule.dag_id}.files"].watch.starts == schedule.dag_id
+    schedule.disable()
+    assert set(current_view(ws.core.store).dags) == {reader.id}
+
+
+def test_a_schedule_changes_between_files_and_times(ws, reader, project):
+    schedule = watch(ws, reader)
+    schedule.update(polling_interval=0.5, run_per="poll")
+    assert (schedule.polling_interval, schedule.path_on_datastore) == (0.5, "incoming")
+    schedule.update(recurrence=ScheduleRecurrence("Hour", 2))
+    assert (schedule.recurrence.frequency, schedule.datastore_name) == ("Hour", None)
+    with pytest.raises(DefinitionError, match="either a recurrence or a datastore"):
+        schedule.update(path_on_datastore="other")
+    with pytest.raises(DefinitionError, match="either a recurrence or a datastore"):
+        schedule.update(recurrence=ScheduleRecurrence("Hour", 2), datastore="workspaceblobstore")
+    schedule.update(datastore=ws.get_default_datastore(), path_on_datastore="other/*.csv")
+    assert (schedule.recurrence, schedule.path_on_datastore) == (None, "other/*.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"datastore": "workspaceblobstor"}, MlPipelinesError, "Did you mean 'workspaceblobstore'"),
+        ({"path_on_datastore": "../up"}, DefinitionError, "would leave the datastore"),
+        ({"polling_interval": 0}, DefinitionError, "at least a second"),
+        ({"polling_interval": float("nan")}, DefinitionError, "at least a second"),
+        ({"polling_interval": "5"}, DefinitionError, "expected minutes"),
+        ({"run_per": "files"}, DefinitionError, "Did you mean 'file'"),
+        (
+            {"data_path_parameter_name": "row"},
+            DefinitionError,
+            "'row' of the pipeline does not exist. Did you mean 'rows'",
+        ),
+        ({"data_path_parameter_name": "word"}, DefinitionError, "'word' of the pipeline is no data path"),
+    ],
+)
+def test_a_watch_that_is_none_is_refused_and_nothing_is_kept(ws, reader, options, error, message):
+    with pytest.raises(error, match=message):
+        watch(ws, reader, **options)
+    assert Schedule.list(ws, active_only=False) == []
 
 
 @pytest.mark.parametrize(

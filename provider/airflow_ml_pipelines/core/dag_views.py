@@ -21,7 +21,7 @@ from airflow_ml_pipelines.core.recurrence import Recurrence
 from airflow_ml_pipelines.core.schedules import ScheduleDocument, find_schedules
 from airflow_ml_pipelines.core.store import Store
 
-__all__ = ["DagEntry", "DagView", "ScheduleEntry", "current_view", "read_view", "write_view"]
+__all__ = ["DagEntry", "DagView", "ScheduleEntry", "WatchEntry", "current_view", "read_view", "write_view"]
 
 _DOMAIN = b"ml-pipelines/dag-view/1\n"
 
@@ -29,14 +29,26 @@ _DOMAIN = b"ml-pipelines/dag-view/1\n"
 class ScheduleEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What makes a DAG one of a schedule.
 
+    :param recurrence: None where another DAG starts its runs.
     :param parameters: values in place of the pipeline's defaults.
     """
 
     id: str
-    recurrence: Recurrence
+    recurrence: Recurrence | None = None
     experiment: str
     parameters: dict[str, Any] = {}
     continue_on_step_failure: bool | None = None
+
+
+class WatchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes a DAG one that starts runs of another when files come.
+
+    :param schedule: the schedule's id.
+    :param starts: the id of the other DAG.
+    """
+
+    schedule: str
+    starts: str
 
 
 class DagEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,11 +57,13 @@ class DagEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param pipeline: the id of a published pipeline.
     :param label: the version's label.
     :param schedule: None where it runs only when it is started.
+    :param watch: None where it runs the pipeline itself.
     """
 
     pipeline: str
     label: str | None = None
     schedule: ScheduleEntry | None = None
+    watch: WatchEntry | None = None
 
 
 class DagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,6 +100,10 @@ def current_view(store: Store) -> DagView:
                     continue_on_step_failure=schedule.continue_on_step_failure,
                 ),
             )
+            if schedule.watch is not None:
+                scheduled[schedule.watch_dag_id] = DagEntry(
+                    pipeline=pipeline, watch=WatchEntry(schedule=schedule.id, starts=schedule.dag_id)
+                )
     return DagView(dags={**found, **scheduled})
 
 

@@ -6,6 +6,7 @@
     reuse/<ab>/<key>.json             reuse/set-aside/<key>/<n>.json      history/<pipeline>/<step>.json
     leases/<ab>/<key>/<n>.json
     pipelines/<name>/<n>.json         endpoints/, endpoint-names/, drafts/, schedules/: see core.states     dag-views/<digest>.json
+    watches/<id>/<n>.json, <n>.done.json
     runs/<pipeline>/<run>/            run.json  plan.json  result.json  failed.json
         steps/<step>.json             steps/<step>/<attempt>/{job.json, result.json, metrics.jsonl, logs/, outputs/, manifests/}
 """

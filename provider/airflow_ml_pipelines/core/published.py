@@ -200,7 +200,7 @@ def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[
         place = f"{folder}/{number}"
         status = read_status(store, place) if f"{place}.status.json" in versions else "Active"
         wanted = status == "Active" or (status == "Disabled" and not active_only)
-        return _read_once(store, path, versions[path]) if wanted else None, status
+        return _read_once(store, path, versions[path]) if wanted else None, status  # type: ignore[arg-type]
 
     for document, status in each(store, read, paths):
         if document is not None:

@@ -2,7 +2,7 @@
 
 ::
 
-    schedules/<id>/<state>.json
+    schedules/<id>/<state>.json            watches/<id>/: see :mod:`airflow_ml_pipelines.core.watches`
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.recurrence import Recurrence
 from airflow_ml_pipelines.core.states import change_state, find_states, read_state, update_state
 from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.watches import Watch
 
 __all__ = ["ScheduleDocument", "change_schedule", "create_schedule", "find_schedules", "read_schedule"]
 
@@ -31,6 +32,8 @@ class ScheduleDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     :param pipeline: the id of a published pipeline; None where it is an endpoint's.
     :param endpoint: the id of an endpoint, whose default version runs.
     :param parameters: values of its runs.
+    :param recurrence: when it runs; None where it runs when files come.
+    :param watch: the files whose coming makes it run.
     """
 
     schema: int = 1
@@ -42,14 +45,20 @@ class ScheduleDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     endpoint: str | None = None
     experiment: str
     parameters: dict[str, Any] = {}
-    recurrence: Recurrence
+    recurrence: Recurrence | None = None
+    watch: Watch | None = None
     continue_on_step_failure: bool | None = None
     created: float
 
     @property
     def dag_id(self) -> str:
-        """The id of the schedule's DAG."""
+        """The id of the DAG that the schedule's runs are of."""
         return f"{segment(self.name).replace('=', '-')}.{self.id[:8]}"
+
+    @property
+    def watch_dag_id(self) -> str:
+        """The id of the DAG that starts those runs when files come."""
+        return f"{self.dag_id}.files"
 
 
 def create_schedule(store: Store, name: str, **fields: Any) -> ScheduleDocument:

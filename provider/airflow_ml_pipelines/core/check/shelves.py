@@ -24,7 +24,7 @@ __all__ = [
     "check_snapshots",
 ]
 
-_PUBLISHED = ("dag-views", "drafts", "endpoints", "endpoint-names", "schedules")
+_PUBLISHED = ("dag-views", "drafts", "endpoints", "endpoint-names", "schedules", "watches")
 _KNOWN = frozenset(
     {
         "data",
