@@ -17,8 +17,8 @@ __all__ = ["RecurrenceTimetable"]
 class RecurrenceTimetable(Timetable):  # type: ignore[misc]
     """Runs at the times of a :class:`~airflow_ml_pipelines.core.recurrence.Recurrence`.
 
-    After a while without a scheduler, the last of the times that were missed is made up for, unless the DAG's
-    ``catchup`` asks for all of them.
+    After a while without a scheduler, of the times that were missed the last is made up for, besides the one that
+    Airflow had noted as the next already; or all of them, where the DAG's ``catchup`` asks for that.
     """
 
     def __init__(self, recurrence: Recurrence) -> None:

@@ -68,6 +68,14 @@ class PostgresServer(Server):
             for statement in statements:
                 connection.execute(statement)
 
+    def create_database(self, name: str) -> str:
+        """Make an empty database and return its address, with the password."""
+        import psycopg
+
+        with psycopg.connect(self.url, user="tester", password=PASSWORD, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg://tester:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+
     def stop(self) -> None:
         super().stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from servers.postgres import PASSWORD
+from servers.airflow import API, serve
 
 from airflow_ml_pipelines.core.server import ServerError
-from airflow_ml_pipelines.testing import LocalAirflow
 from dag_factory import (
-    Pipeline,
     PipelineEndpoint,
-    PipelineParameter,
     PipelineRun,
     PublishedPipeline,
-    PythonScriptStep,
     Schedule,
     ScheduleRecurrence,
     Workspace,
@@ -30,107 +22,20 @@ from dag_factory import (
 
 pytestmark = pytest.mark.system
 
-SCRIPT = (
-    "import sys; from azureml.core import Run; print('says', *sys.argv[1:]); Run.get_context().log('n', 3)\n"
-)
-API = "/ml-pipelines/api/v1"
-
-
-class Served:
-    """An Airflow with an administrator and a viewer, whose workspace publishes pipelines."""
-
-    def __init__(self, airflow, workspace, folder):
-        self.airflow = airflow
-        self.ws = workspace
-        self.folder = folder
-        self.tokens = {}
-        self._open = build_opener(ProxyHandler({})).open
-
-    def call(self, method, path, document=None, *, user="admin", headers=None):
-        """Return the status and the document that is answered."""
-        headers = {"Content-Type": "application/json", **(headers or {})}
-        if user:
-            headers["Authorization"] = f"Bearer {self.token(user)}"
-        data = None if document is None else json.dumps(document).encode()
-        try:
-            with self._open(
-                Request(self.airflow.url + path, data, headers, method=method), timeout=90
-            ) as answer:
-                return answer.status, json.loads(answer.read())
-        except HTTPError as error:
-            with error:
-                text = error.read()
-            return error.code, json.loads(text)
-
-    def token(self, user):
-        if user not in self.tokens:
-            login = {"username": user, "password": f"{user}-password"}
-            _, answer = self.call("POST", "/auth/token", login, user=None)
-            self.tokens[user] = answer["access_token"]
-        return self.tokens[user]
-
-    def wait(self, pipeline, run):
-        for _ in range(3000):
-            _, found = self.call("GET", f"/api/v2/dags/{pipeline}/dagRuns/{run}")
-            if found["state"] in ("success", "failed"):
-                return found["state"]
-            time.sleep(0.1)
-        raise AssertionError(found)
-
-    def publish(self, name, text=SCRIPT):
-        source = self.folder / f"src-{name}"
-        source.mkdir(exist_ok=True)
-        (source / "say.py").write_text(text)
-        step = PythonScriptStep(
-            "say.py", name="say", source_directory=source, arguments=[PipelineParameter("pipeline_arg", 10)]
-        )
-        published = Pipeline(self.ws, [step], name=name).publish(version="1.0")
-        shutil.rmtree(source)
-        return published
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, postgres):
-    folder = tmp_path_factory.mktemp("published")
-    home, dags = folder / "airflow", folder / "dags"
-    home.mkdir()
-    dags.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ML_PIPELINES_CACHE", str(folder / "cache"))
-        workspace = Workspace.create("test", folder=folder / "ws", show_output=False)
-        passwords = home / "passwords.json"
-        passwords.write_text(json.dumps({user: f"{user}-password" for user in ("admin", "viewer")}))
-        bundles = [
-            {
-                "name": "published",
-                "classpath": "airflow_ml_pipelines.bundles.published.PublishedPipelinesBundle",
-                "kwargs": {},
-            }
-        ]
-        # as in production; on SQLite, Airflow's API server can lock itself out when several runs are started at once
-        database = f"postgresql+psycopg://tester:{PASSWORD}@127.0.0.1:{postgres.port}/postgres"
-        settings = {
-            "database.sql_alchemy_conn": database,
-            "database.sql_alchemy_conn_async": database,
-            "database.sql_alchemy_pool_size": "50",  # a request that starts a run takes two connections
-            "core.simple_auth_manager_all_admins": "False",
-            "core.simple_auth_manager_users": "admin:admin,viewer:viewer",
-            "core.simple_auth_manager_passwords_file": str(passwords),
-            "dag_processor.dag_bundle_config_list": json.dumps(bundles),
-            "ml_pipelines.workspace": str(folder / "ws"),
-        }
-        with LocalAirflow(home, dags_folder=dags, settings=settings) as airflow:
-            served = Served(airflow, workspace, folder)
-            ticking = served.publish("ticking")
-            served.schedule = Schedule.create(
-                workspace,
-                "every minute",
-                ticking.id,
-                "ticks",
-                ScheduleRecurrence("Minute", 1),
-                pipeline_parameters={"pipeline_arg": 7},
-            )
-            yield served
+    with serve(tmp_path_factory.mktemp("published"), postgres.create_database("published")) as served:
+        ticking = served.publish("ticking")
+        served.schedule = Schedule.create(
+            served.ws,
+            "every minute",
+            ticking.id,
+            "ticks",
+            ScheduleRecurrence("Minute", 1),
+            pipeline_parameters={"pipeline_arg": 7},
+        )
+        yield served
 
 
 def test_a_published_pipeline_is_a_dag_and_runs_without_its_source_folder(served):
@@ -302,7 +207,7 @@ def test_a_schedule_runs_by_itself_until_it_is_disabled(served):
     while schedule.get_last_pipeline_run() is None and time.monotonic() < until:
         time.sleep(0.5)
     run = schedule.get_pipeline_runs()[-1]
-    assert served.wait(schedule.dag_id, run.id.replace("+", "%2B").replace(":", "%3A")) == "success"
+    assert served.wait(schedule.dag_id, run.id) == "success"
     assert (run.experiment.name, run.parameters) == ("ticks", {"pipeline_arg": 7})
     assert run.id.startswith("scheduled__")
     schedule.disable()

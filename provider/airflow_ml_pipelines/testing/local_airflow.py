@@ -130,6 +130,16 @@ class LocalAirflow(AirflowApi):
             process.stdin.close()
             process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The process from which all its others descend.
+
+        :raises LocalAirflowError: where it does not run.
+        """
+        if self._process is None:
+            raise LocalAirflowError("Airflow has no process: it does not run")
+        return self._process.pid
+
     def missing(self) -> list[str]:
         """Return the parts that are not up yet.
 
