@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _NAME,
                 "python-modules": [
+                    f"{package}.operators.data_transfer",
                     f"{package}.operators.files",
                     f"{package}.operators.plan",
                     f"{package}.operators.python_script",
