@@ -27,7 +27,7 @@ test: lint test-unit fuzz test-system ## all checks and tests
 test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
 
-test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow
+test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow or take minutes
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 test-oldest: $(OLDEST)/.ready $(SERVERS)/.ready ## tests with the oldest Airflow that is supported

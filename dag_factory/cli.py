@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run the command that arguments were parsed to; return its exit code."""
-    from airflow_ml_pipelines.core.errors import MlPipelinesError
+    from airflow_ml_pipelines.core.errors import MlPipelinesError, explain_os_error
 
     try:
         code: int = options.command(options)
@@ -66,7 +66,7 @@ def run_command(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
+        _complain(explain_os_error(error))
         return 1
     return code
 

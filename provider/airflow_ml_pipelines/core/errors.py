@@ -24,6 +24,8 @@ The text of an error says what was expected, what was found (and where), and wha
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "ComputeTargetException",
     "DataError",
@@ -42,6 +44,7 @@ __all__ = [
     "StoreError",
     "WorkspaceError",
     "did_you_mean",
+    "explain_os_error",
 ]
 
 
@@ -114,6 +117,24 @@ class StepFailedError(StepError):
 
 class StepCanceledError(StepError):
     """A step that was canceled."""
+
+
+_TO_DO = {
+    errno.ENOSPC: "make room there, then start again",
+    errno.EDQUOT: "make room there, then start again",
+    errno.EROFS: "make it writable, or name another place",
+}
+
+
+def explain_os_error(error: OSError, *, place: bool = True) -> str:
+    """Return what the system says of an error, and what to do where that is known.
+
+    :param place: whether the file is named, where the error has one.
+    """
+    text = error.strerror or str(error)
+    if error.errno in _TO_DO:
+        text = f"{text}: {_TO_DO[error.errno]}"
+    return f"{error.filename}: {text}" if place and error.filename and error.strerror else text
 
 
 def did_you_mean(name: str, known: object) -> str:

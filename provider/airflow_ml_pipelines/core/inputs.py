@@ -126,10 +126,11 @@ def keep_input_manifests(store: Store, inputs: Mapping[str, ResolvedInput]) -> N
     """Keep which files inputs have, so that a later run can say which of them changed."""
     for item in inputs.values():
         digest = item.fingerprint.get("digest")
-        if item.read_stored is None or not isinstance(digest, str) or freshen(store, manifest_path(digest)):
+        if item.read_stored is None or not isinstance(digest, str):
             continue
-        with suppress(DataError):  # it changed meanwhile; this only serves explanations
-            store.create(manifest_path(digest), item.read_stored())
+        with suppress(DataError, StoreError):  # it only serves explanations
+            if not freshen(store, manifest_path(digest)):
+                store.create(manifest_path(digest), item.read_stored())
 
 
 def resolve_step(folder: RunFolder, step: str) -> StepDocument:

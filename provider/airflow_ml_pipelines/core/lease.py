@@ -71,12 +71,15 @@ class Lease:
 
     @contextmanager
     def kept(self) -> Iterator[Lease]:
-        """Beat in the background while the block runs, and release at its end."""
+        """Beat in the background while the block runs, and release at its end.
+
+        Where it can't be released it expires: what was done while it was held counts.
+        """
         ended = threading.Event()
 
         def keep() -> None:
             while not ended.wait(self.document.seconds / 4) and not self.lost:
-                with suppress(StoreError, OSError):  # a store that is away for a moment: the next beat may do
+                with suppress(StoreError):  # a store that is away for a moment: the next beat may do
                     self.beat()
 
         thread = threading.Thread(target=keep, name=f"lease-{self.key[:8]}", daemon=True)
@@ -86,7 +89,8 @@ class Lease:
         finally:
             ended.set()
             thread.join()
-            self.release()
+            with suppress(StoreError):
+                self.release()
 
 
 def acquire_lease(store: Store, key: str, owner: str, seconds: float) -> Lease | LeaseDocument:

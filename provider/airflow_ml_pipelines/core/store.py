@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
-from airflow_ml_pipelines.core.errors import DataError, InvalidPathError, NotFoundError, StoreError
+from airflow_ml_pipelines.core.errors import (
+    DataError,
+    InvalidPathError,
+    NotFoundError,
+    StoreError,
+    explain_os_error,
+)
 from airflow_ml_pipelines.core.walk import ASIDE, Trail, extend_trail
 
 __all__ = [
@@ -314,7 +320,7 @@ class LocalStore:
                 file
             ):  # what unlink says of a folder on some systems
                 raise NotFoundError(f"there is no {path!r} in {self.url}") from None
-            raise StoreError(f"{file} can't be {what}: {error.strerror}") from error
+            raise StoreError(f"{file} can't be {what}: {explain_os_error(error, place=False)}") from error
 
     @contextmanager
     def _writing(self, path: str, source: Path | None = None) -> Iterator[tuple[str, str]]:
@@ -335,7 +341,7 @@ class LocalStore:
         except OSError as error:
             if source is not None and str(error.filename) == str(source):
                 raise
-            reason = error.strerror
+            reason = explain_os_error(error, place=False)
             if isinstance(error, FileExistsError | NotADirectoryError):
                 reason = "a part of its path is a file"
             elif os.path.isdir(target):

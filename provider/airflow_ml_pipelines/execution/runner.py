@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from airflow_ml_pipelines.core.decide import Hit, Wait, decide, open_step
-from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError
+from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError, StoreError, explain_os_error
 from airflow_ml_pipelines.core.plan import make_plan
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, RunStatus, StepDocument
 from airflow_ml_pipelines.core.workspace import Workspace
@@ -160,19 +160,24 @@ class _Runner:
             self.errors[step_id] = str(error)
             document = self._ended(step_id, "failed", str(error))
         except OSError as error:  # a full disk, a folder without permission
-            text = f"step {step_id!r} failed: {error}"
+            text = f"step {step_id!r} failed: {explain_os_error(error)}"
             self.errors[step_id] = text
             document = self._ended(step_id, "failed", text)
         self.listener.on_step(document)
         return document
 
     def _ended(self, step_id: str, status: Any, error: str) -> StepDocument:
-        document = self.folder.read_step(step_id)
-        if document is not None and document.status == status:
-            return document
-        document = document or StepDocument(step=step_id, status=status)
-        document = msgspec.structs.replace(document, status=status, error=error, finished=time.time())
-        self.folder.write_step(document)
+        try:
+            document = self.folder.read_step(step_id)
+            if document is not None and document.status == status:
+                return document
+            document = document or StepDocument(step=step_id, status=status)
+            document = msgspec.structs.replace(document, status=status, error=error, finished=time.time())
+            self.folder.write_step(document)
+        except StoreError as second:  # the disk is still full, the server still away: the run can't go on
+            raise StoreError(
+                f"{error}\nnor can it be kept that step {step_id!r} {status}: {second}"
+            ) from None
         return document
 
     def _decide_and_run(self, step_id: str) -> StepDocument:

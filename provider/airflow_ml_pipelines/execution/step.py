@@ -77,9 +77,11 @@ def run_step(
         stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
         text = str(error) or type(error).__name__
         status = "canceled" if stopped else "failed"
-        folder.write_step(msgspec.structs.replace(document, status=status, finished=time.time(), error=text))
-        if last_try and not stopped and not context.run.continue_on_step_failure:
-            folder.write_failure(step.id, text)
+        ended = msgspec.structs.replace(document, status=status, finished=time.time(), error=text)
+        with suppress(StoreError):  # the first error counts
+            folder.write_step(ended)
+            if last_try and not stopped and not context.run.continue_on_step_failure:
+                folder.write_failure(step.id, text)
         raise
     return document
 
@@ -220,7 +222,8 @@ def _finish(
             git=run.git,
         )
         write_record(workspace.store, record)
-        add_key(workspace.store, run.spec.family, step.id, key)
+        with suppress(StoreError):  # it only serves explanations
+            add_key(workspace.store, run.spec.family, step.id, key)
         document = msgspec.structs.replace(document, key=key)
     elif step.allow_reuse:
         log(f"nothing is recorded for later runs: {problem}")

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from airflow_ml_pipelines.core.errors import StoreError
+from airflow_ml_pipelines.core.errors import StoreError, explain_os_error
 from airflow_ml_pipelines.core.store import Store, join
 from airflow_ml_pipelines.runtime.artifacts import FOLDERS, artifact_path, list_files
 from airflow_ml_pipelines.runtime.result import JobResult
@@ -46,7 +46,8 @@ class Attempt:
             for file in (self.stdout, self.stderr):
                 file.write_bytes(b"")
         except OSError as error:
-            raise StoreError(f"the attempt's folder {self.folder} can't be written: {error}") from error
+            reason = explain_os_error(error)
+            raise StoreError(f"the attempt's folder {self.folder} can't be written: {reason}") from error
 
     @property
     def events(self) -> Path:
@@ -83,7 +84,7 @@ class Attempt:
                     shutil.copyfile(directory / name, target)
                 except OSError as error:
                     raise StoreError(
-                        f"./{name} of the script can't be kept in {self.folder}: {error}"
+                        f"./{name} of the script can't be kept in {self.folder}: {explain_os_error(error)}"
                     ) from error
 
     def files(self) -> tuple[str, ...]:
@@ -109,7 +110,10 @@ class Attempt:
             data = json.dumps(result.to_dict(), separators=(",", ":"), ensure_ascii=True).encode()
             self._store.put(join(self._path, "result.json"), data + b"\n")
         except OSError as error:
-            raise StoreError(f"the attempt's files can't be written to {self._store.url}: {error}") from error
+            reason = explain_os_error(error)
+            raise StoreError(
+                f"the attempt's files can't be written to {self._store.url}: {reason}"
+            ) from error
 
     def _upload(self, path: str) -> None:
         self._store.upload(self.folder / path, join(self._path, path))

@@ -22,6 +22,7 @@ from airflow_ml_pipelines.core.errors import (
     DefinitionError,
     MlPipelinesError,
     StoreError,
+    explain_os_error,
 )
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
@@ -102,7 +103,7 @@ class _Launch:
             with suppress(MlPipelinesError):  # the first error counts
                 self._end(attempt, "failed", str(error) or type(error).__name__)
             if isinstance(error, OSError) and not isinstance(error, MlPipelinesError):
-                raise StoreError(f"step {self.job.run.step_name!r}: {error}") from error
+                raise StoreError(f"step {self.job.run.step_name!r}: {explain_os_error(error)}") from error
             raise
         return self._end(attempt, "finished", None, outputs)
 

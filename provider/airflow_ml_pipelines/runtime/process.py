@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from airflow_ml_pipelines.core.errors import EnvironmentBuildError, StepError, StoreError
+from airflow_ml_pipelines.core.errors import EnvironmentBuildError, StepError, StoreError, explain_os_error
 from airflow_ml_pipelines.runtime.leftovers import Group
 from airflow_ml_pipelines.runtime.masking import Mask
 from airflow_ml_pipelines.runtime.stop import LOOK_SECONDS, Stop
@@ -319,7 +319,7 @@ class _Stream:
             self._file.write(data)
         except OSError as error:
             raise StoreError(
-                f"what the script writes can't be kept in {self._file.name}: {error.strerror}"
+                f"what the script writes can't be kept in {self._file.name}: {explain_os_error(error, place=False)}"
             ) from error
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:

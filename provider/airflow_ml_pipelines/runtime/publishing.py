@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airflow_ml_pipelines.core.digest import digest_file
-from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.errors import DataError, explain_os_error
 from airflow_ml_pipelines.core.globs import glob_matcher
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.manifest import Entry, Manifest
@@ -74,7 +74,7 @@ def prepare_outputs(
         except DataError as error:
             raise DataError(f"output {name!r}: {error}") from None
         except OSError as error:
-            raise DataError(f"output {name!r} can't be written: {error}") from error
+            raise DataError(f"output {name!r} can't be written: {explain_os_error(error)}") from error
 
 
 def publish_outputs(prepared: Iterable[PreparedOutput], cache: StatCache, stop: Stop) -> dict[str, Manifest]:
@@ -92,7 +92,7 @@ def publish_outputs(prepared: Iterable[PreparedOutput], cache: StatCache, stop: 
             raise DataError(f"output {output.name!r}: {error}") from None
         except OSError as error:
             raise DataError(
-                f"output {output.name!r} can't be written to {output.store.url}: {error}"
+                f"output {output.name!r} can't be written to {output.store.url}: {explain_os_error(error)}"
             ) from error
     return published
 

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_ml_pipelines.core.errors import DataError, StoreError
+from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_error
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.locations import Found, find
@@ -77,7 +77,7 @@ def stage_inputs(
         except DataError as error:
             raise DataError(f"input {name!r}: {error}") from None
         except OSError as error:
-            raise DataError(f"input {name!r} can't be made ready: {error}") from error
+            raise DataError(f"input {name!r} can't be made ready: {explain_os_error(error)}") from error
 
 
 def _remove(path: str) -> None:
@@ -289,7 +289,7 @@ def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:
         try:
             store.download(path, target)
         except StoreError as error:
-            raise DataError(f"can't copy {path!r} from {store.url}: {error}") from error
+            raise DataError(f"can't copy {path!r} from {store.url}: {explain_os_error(error)}") from error
 
     with (
         measured(f"copying inputs from {files[0][0].url}", len(files), "files"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_ml_pipelines.core.errors import StoreError
+from airflow_ml_pipelines.core.errors import StoreError, explain_os_error
 
 __all__ = ["work_folder"]
 
@@ -39,7 +39,7 @@ def work_folder(parent: Path | None) -> Iterator[Path]:
         folder = tempfile.mkdtemp(prefix=_PREFIX, dir=top)
         lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise StoreError(f"there is no place for the script to work in: {error}") from error
+        raise StoreError(f"there is no place for the script to work in: {explain_os_error(error)}") from error
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests import what they share from the files beside them
+
+NUMBER = os.environ.get("ML_PIPELINES_FAULTS", "10")
+"""How often each test lets something fail: a number, or ``all`` for every moment at which it can."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture
+def moments():
+    """Return at which of so many changes there is to be a fault."""
+
+    def choose(count: int) -> list[int]:
+        wanted = count if NUMBER == "all" else min(count, int(NUMBER))
+        return [1 + number * count // wanted for number in range(wanted)]
+
+    return choose
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    from shop import Shop
+
+    monkeypatch.setenv("ML_PIPELINES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ML_PIPELINES_WORKSPACE", raising=False)
+    (tmp_path / "shop").mkdir()
+    return Shop(tmp_path / "shop").open()
