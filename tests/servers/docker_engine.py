@@ -62,6 +62,15 @@ def docker_engine(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(_PATIENCE)
+        _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Unmount what the engine leaves mounted (its network's name space): nobody could remove the folder."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        place = Path(line.split()[4])
+        if folder.resolve() in place.parents:
+            subprocess.run(["umount", str(place)], check=False)
 
 
 def make_base_image(url: str) -> str:

@@ -67,6 +67,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
         # the only thing of the definition that Airflow serialises: it makes a new DAG version when that changes
         self.definition_digest = pipeline.digest
         self.reused_from_url = ""
+        self._planned: tuple[Workspace, RunDocument, PlanDocument] | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan the run and skip the tasks of the steps that are reused."""
@@ -84,6 +85,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
             )
             with told_to(ProgressLog(self.log.info)):
                 plan = make_plan(workspace, run)
+        self._planned = workspace, run, plan
         self._log_plan(run, plan)
         self.reused_from_url = _latest_origin(workspace, plan)
         described = {
@@ -105,6 +107,16 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
             context["ti"].xcom_push("return_value", described)
             raise DownstreamTasksSkipped(tasks=reused)
         return described
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - the provider's signature
+        """Return what the originals of the reused steps read and wrote, for Airflow's OpenLineage provider."""
+        if self._planned is None:
+            return None
+        from airflow_ml_pipelines.core.lineage import trace_reused
+        from airflow_ml_pipelines.openlineage import describe_lineage
+
+        workspace, run, plan = self._planned
+        return describe_lineage(workspace, trace_reused(workspace, run, plan))
 
     def _new_run(self, context: Any) -> RunDocument:
         from airflow_ml_pipelines.core.new_run import new_run

@@ -80,6 +80,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.reused_from_url = ""
         self.definition_digest = ""
         self._kill_reason: str | None = None
+        self._done: tuple[StepContext, StepDocument] | None = None
         if isinstance(step, str) and isinstance(pipeline, PipelineSpec):
             step = pipeline.step(step)
         self.step = step.id if isinstance(step, StepSpec) else step or self.task_id
@@ -130,12 +131,23 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             else:
                 document = self._run(with_archive(step), outcome, context)
             self._emit(context, step, document)
+            self._done = step, document
             return describe_step(workspace, document)
 
     def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Decide again, after what was waited for has happened."""
         self.log.info("Looking again: %s.", TOLD.get((event or {}).get("status", ""), "the wait is over"))
         return self.execute(context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - the provider's signature
+        """Return what the step read and wrote, for Airflow's OpenLineage provider."""
+        if self._done is None:
+            return None
+        from airflow_ml_pipelines.core.lineage import trace_step
+        from airflow_ml_pipelines.openlineage import describe_lineage
+
+        step, document = self._done
+        return describe_lineage(step.workspace, [trace_step(step, document)])
 
     def on_kill(self) -> None:
         """Kill the script: Airflow leaves five seconds until it kills this task."""

@@ -19,8 +19,8 @@ from airflow_ml_pipelines._tasks import (
     stop_after_failure,
     workspace_path,
 )
-from airflow_ml_pipelines.core.decide import Hit, Wait, decide
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.decide import Hit, StepContext, Wait, decide
+from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.links import ReusedFromLink
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
@@ -71,6 +71,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         self.deferrable = deferrable
         self.reused_from_url = ""
         self._trigger: ReuseTrigger | None = None
+        self._done: tuple[StepContext, StepDocument] | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Decide, and wait where another run makes the result."""
@@ -96,6 +97,16 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         decided = self._decide(context)
         return PokeReturnValue(is_done=decided is not None, xcom_value=decided)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - the provider's signature
+        """Return what the original of a reused step read and wrote, for Airflow's OpenLineage provider."""
+        if self._done is None:
+            return None
+        from airflow_ml_pipelines.core.lineage import trace_step
+        from airflow_ml_pipelines.openlineage import describe_lineage
+
+        step, document = self._done
+        return describe_lineage(step.workspace, [trace_step(step, document)])
+
     def _decide(self, context: Any) -> dict[str, Any] | None:
         with plain_errors(self.log):
             workspace = open_workspace(self.workspace)
@@ -113,6 +124,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
                 return None
             if isinstance(outcome, Hit):
                 document = outcome.document
+                self._done = step, document
                 self.reused_from_url = reused_from_url(workspace, document.reused_from)
                 return describe_step(workspace, document)
             key = outcome.lease.key if outcome.lease else None
