@@ -17,6 +17,7 @@ from dag_factory.commands import (
     convert,
     datasets,
     diff,
+    doctor,
     explain,
     gc,
     graph,
@@ -79,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = Commands(parser)
     for command in (
         init,
+        doctor,
         run,
         plan,
         explain,

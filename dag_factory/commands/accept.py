@@ -16,6 +16,7 @@ from dag_factory.commands.options import (
     complete,
     new_run_of,
     open_pipeline,
+    user_name,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _accept(options: argparse.Namespace, workspace: Workspace, run: RunDocument)
     accepted: list[Record] = []
     if proposed and (options.yes or _agrees(f"accept {_results(len(proposed))}")):
         host, reason = socket.gethostname(), _line(options.reason)
-        for record in accept(workspace, proposed, by=_name(options.by), reason=reason, host=host):
+        for record in accept(
+            workspace, proposed, by=_line(options.by or "") or user_name(), reason=reason, host=host
+        ):
             if not options.json:
                 print_line(f"{proposed[len(accepted)].context.step.name}: {_text(record)}")
             accepted.append(record)
@@ -113,7 +116,9 @@ def _undo(options: argparse.Namespace, workspace: Workspace, run: RunDocument) -
     agreed = bool(found) and (options.yes or _agrees(f"let {_results(len(found))} count no more"))
     taken = []
     for step, record in found if agreed else ():
-        kept = take_back(workspace, record, by=_name(options.by), reason=_line(options.reason or ""))
+        kept = take_back(
+            workspace, record, by=_line(options.by or "") or user_name(), reason=_line(options.reason or "")
+        )
         taken.append({"step": step, "key": record.key, "accepted": record.accepted, "kept": kept})
     if options.json:
         print_json({"schema": 1, "pipeline": run.pipeline, "taken_back": taken})
@@ -171,17 +176,6 @@ def _line(text: str) -> str:
     from airflow_ml_pipelines.core.credentials import mask_url
 
     return mask_url(" ".join(text.split()))
-
-
-def _name(given: str | None) -> str:
-    import getpass
-
-    if given and given.strip():
-        return _line(given)
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        raise UsageError("this machine has no name for you: add --by NAME") from None
 
 
 def _agrees(question: str) -> bool:

@@ -178,6 +178,11 @@ class Workspace:
         """Return every datastore by its name."""
         return self._datastores.all()
 
+    @property
+    def declared_datastores(self) -> Mapping[str, DatastoreSpec]:
+        """The datastores that are known without a look at the root."""
+        return self._datastores.fixed
+
     def datastore_spec(self, name: str | None = None) -> DatastoreSpec:
         """Return what is known of a datastore; of the default one for None.
 
@@ -318,6 +323,11 @@ class Workspace:
         found = registry.find_latest(self.store, registry.EnvironmentDocument)
         registered = {document.environment.name: document.environment for document in found}
         return MappingProxyType({**registered, **self._environments})
+
+    @property
+    def declared_environments(self) -> Mapping[str, EnvironmentSpec]:
+        """The environments that are known without a look at the root."""
+        return MappingProxyType(self._environments)
 
     def environment(self, name: str, version: str | int | None = None) -> EnvironmentSpec:
         """Return an environment by its name, or by ``name:version``.
