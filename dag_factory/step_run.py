@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.layout import step_run_id
 from airflow_ml_pipelines.core.runs import StepDocument
 from dag_factory._check import checked
 from dag_factory.narrate import narrate_step
+from dag_factory.transfer import download_objects
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs import Origin, OutputDocument
@@ -270,8 +271,8 @@ class StepRun:
         target = Path(output_file_path or Path(name).name)
         if target.is_dir():
             target /= Path(name).name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._store.download(f"{self.document.folder}/{name}", target)
+        item = (self._store, f"{self.document.folder}/{name}", target)
+        download_objects([item], f"step {self.name!r}", overwrite=True, show_progress=False)
 
     @property
     def _store(self) -> Store:

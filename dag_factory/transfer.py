@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_error
 from airflow_ml_pipelines.core.progress import advance, measured
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def upload_files(
 
     :param label: what the store is called.
     :param overwrite: whether to replace what is there; it is left as it is otherwise.
+    :raises StoreError: where an object can't be written.
+    :raises DataError: where a local file can't be read.
     """
     there: set[str] = set()
     if not overwrite:
@@ -35,8 +38,14 @@ def upload_files(
     todo = [(source, path) for source, path in pairs if path not in there]
 
     def upload(pair: tuple[Path, str]) -> int:
-        store.upload(*pair)
-        return pair[0].stat().st_size
+        source, path = pair
+        try:
+            store.upload(source, path)
+            return source.stat().st_size
+        except StoreError:
+            raise
+        except OSError as error:
+            raise DataError(f"{source} can't be read: {explain_os_error(error, place=False)}") from error
 
     with (
         _shown(show_progress),
@@ -60,18 +69,27 @@ def _there(store: Store, paths: Sequence[str]) -> set[str]:
 def download_objects(
     items: Sequence[tuple[Store, str, Path]], label: str, *, overwrite: bool, show_progress: bool
 ) -> int:
-    """Download objects of stores to local files; return how many were."""
+    """Download objects of stores to local files; return how many were.
+
+    :raises StoreError: where one can't be read.
+    :raises DataError: where a local file can't be written; what was there is as it was.
+    """
     todo = [item for item in items if overwrite or not item[2].exists()]
 
     def fetch(item: tuple[Store, str, Path]) -> None:
         store, path, target = item
-        target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".~{target.name}")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             store.download(path, aside)
             aside.replace(target)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise DataError(f"{target} can't be written: {explain_os_error(error, place=False)}") from error
         finally:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()
 
     local = all(_is_local(store) for store, _, _ in todo)
     with _shown(show_progress), measured(f"downloading from {label}", len(todo), "files"):

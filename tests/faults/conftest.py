@@ -36,4 +36,6 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.setenv("ML_PIPELINES_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ML_PIPELINES_WORKSPACE", raising=False)
     (tmp_path / "shop").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     return Shop(tmp_path / "shop").open()

@@ -11,10 +11,13 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from airflow_ml_pipelines.core.errors import MlPipelinesError
 
 Fault = Literal["none", "killed", "full", "full for a moment", "read-only"]
 
@@ -24,6 +27,7 @@ _FORKS.set_forkserver_preload(
         "airflow_ml_pipelines.execution.runner",
         "airflow_ml_pipelines.runtime.launcher",
         "airflow_ml_pipelines.workspace_file",
+        "dag_factory",
         "dag_factory.cli",
         "dag_factory.definition",
         "dag_factory.narrate",
@@ -92,22 +96,22 @@ class Faults:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
-def run_command(
-    arguments: Sequence[str], log: Path, folders: Sequence[Path], fault: Fault = "none", at: int = 0
+def run_forked(
+    work: Callable[[], object], log: Path, folders: Sequence[Path], fault: Fault = "none", at: int = 0
 ) -> Ended:
-    """Run a command of ``ml-pipelines`` to its end.
+    """Do something to its end in a process of its own.
 
+    :param work: returns the exit code, or nothing.
     :param log: a folder for what it writes.
     :param folders: where it meets the fault.
     """
     log.mkdir(exist_ok=True)
-    variables = dict(os.environ)
-    process = _FORKS.Process(target=_run, args=(list(arguments), log, variables, list(folders), fault, at))
+    process = _FORKS.Process(target=_run, args=(work, log, dict(os.environ), list(folders), fault, at))
     process.start()
     process.join(120)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"{arguments} at {fault} {at}: {(log / 'error').read_text()}")
+        raise TimeoutError(f"{work} at {fault} {at}: {(log / 'error').read_text()}")
     changes = (log / "changes").read_text() if (log / "changes").exists() else ""
     return Ended(
         process.exitcode, (log / "text").read_text(), (log / "error").read_text(), int(changes or at)
@@ -115,12 +119,16 @@ def run_command(
 
 
 def _run(
-    arguments: list[str], log: Path, variables: Mapping[str, str], folders: list[Path], fault: Fault, at: int
+    work: Callable[[], object],
+    log: Path,
+    variables: Mapping[str, str],
+    folders: list[Path],
+    fault: Fault,
+    at: int,
 ) -> None:
-    from dag_factory.cli import main
-
     os.environ.clear()
     os.environ.update(variables)
+    tempfile.tempdir = None  # as these variables have it
     for number, name in ((1, "text"), (2, "error")):
         descriptor = os.open(log / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, number)
@@ -128,8 +136,11 @@ def _run(
     (log / "changes").unlink(missing_ok=True)
     faults = Faults(folders, fault, at)
     faults.install()
+    code: object = 1
     try:
-        code = main(arguments)
+        code = work()
+    except MlPipelinesError as error:
+        sys.stderr.write(f"error: {error}\n")
     finally:
         (log / "changes").write_text(str(faults.count))
-    sys.exit(code)
+    sys.exit(int(code or 0))  # type: ignore[call-overload]

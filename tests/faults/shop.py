@@ -66,7 +66,7 @@ steps:
 """
 
 SCRIPT = """\
-# revision REVISION
+# revision REVISION COMMENT
 import hashlib, pathlib, sys
 word, *rest = sys.argv[1:]
 at = rest.index("--")
@@ -132,11 +132,21 @@ class Shop:
     def run_command(self) -> list[str]:
         return ["run", str(self.file), "-q", "-p", f"word={self.word}"]
 
-    def write_script(self, step: str, revision: int) -> None:
+    @property
+    def accept_command(self) -> list[str]:
+        return ["accept", str(self.file), "--all", "--reason", "comments", "-y", "-p", f"word={self.word}"]
+
+    @property
+    def gc_command(self) -> list[str]:
+        """Removes at once what was marked before, and marks what is older than a day."""
+        return ["gc", "--workspace", str(self.folder), "--delete", "--older-than", "1d", "--grace", "1s"]
+
+    def write_script(self, step: str, revision: int, comment: str = "") -> None:
         self.revisions[step] = revision
         file = self.folder / step / "make.py"
         file.parent.mkdir(exist_ok=True)
-        file.write_text(SCRIPT.replace("REVISION", str(revision)).replace("PARTS", str(PARTS)))
+        values = {"REVISION": str(revision), "COMMENT": comment, "PARTS": str(PARTS)}
+        file.write_text(re.sub("REVISION|COMMENT|PARTS", lambda found: values[found[0]], SCRIPT))
 
     def write_text(self, name: str, text: str) -> None:
         self.texts[name] = text
@@ -189,9 +199,17 @@ class Shop:
 
     def expire_leases(self) -> None:
         """Let so much time pass that nobody holds a lease any more of those who are gone."""
-        for file in self.workspace.store.root.glob("leases/*/*/*"):
-            when = file.stat().st_mtime - 2 * self.lease
-            os.utime(file, (when, when))
+        self._age("leases/*/*/*", 2 * self.lease)
+
+    def age(self, days: float) -> None:
+        """Let so many days pass for all that is there."""
+        self._age("**/*", days * 24 * 3600)
+
+    def _age(self, pattern: str, seconds: float) -> None:
+        for file in self.workspace.store.root.glob(pattern):
+            if file.is_file():
+                when = file.stat().st_mtime - seconds
+                os.utime(file, (when, when))
 
     def findings(self) -> list[Finding]:
         """Return what the checker finds, less what a crash may leave."""

@@ -208,6 +208,16 @@ def test_the_folder_of_a_launcher_that_was_killed_is_taken_away_by_the_next_one(
     lives.close()
 
 
+def test_what_else_was_left_is_taken_away_after_a_day(bench):
+    for name, hours in (("ml-pipelines-packing", 2), ("ml-pipelines-left", 30), ("other", 30)):
+        (bench.work / name).mkdir(parents=True)
+        (bench.work / name / "snapshot.zip").touch()
+        then = time.time() - hours * 3600
+        os.utime(bench.work / name, (then, then))
+    bench.run("pass")
+    assert sorted(os.listdir(bench.work)) == ["ml-pipelines-packing", "other"]
+
+
 def test_the_result_says_how_it_ended(bench):
     job = bench.job("open('x', 'w')", outputs={"o": bench.output("out")})
     result = bench.launch(job)

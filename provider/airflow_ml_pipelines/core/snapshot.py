@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_ml_pipelines.core.archive import write_archive
 from airflow_ml_pipelines.core.canonical import canonical_json
-from airflow_ml_pipelines.core.errors import DataError, DocumentError, NotFoundError, SnapshotError
+from airflow_ml_pipelines.core.errors import (
+    DataError,
+    DocumentError,
+    NotFoundError,
+    SnapshotError,
+    StoreError,
+    explain_os_error,
+)
 from airflow_ml_pipelines.core.fresh import freshen
 from airflow_ml_pipelines.core.ignore import IgnoreRules
 from airflow_ml_pipelines.core.manifest import Manifest
@@ -63,7 +71,7 @@ class Snapshot:
         archive, listing = _places(self.digest)
         if freshen(store, archive) and freshen(store, listing):
             return archive
-        with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
+        with _temporary_folder() as folder:
             file = Path(folder, "snapshot.zip")
             with measured(f"packing {self.directory}", self._tree.size):
                 manifest = self._pack(file)
@@ -80,7 +88,10 @@ class Snapshot:
             except FileNotFoundError:
                 found = _scan(self.directory, self._rules, self._cache).manifest
             except OSError as error:
-                raise SnapshotError(f"{error.filename} can't be stored: {error.strerror}") from None
+                reason = explain_os_error(error)
+                raise SnapshotError(
+                    f"the snapshot of {self.directory} can't be packed into {file}: {reason}"
+                ) from None
             else:
                 if found.digest == self.digest:
                     return found
@@ -170,6 +181,16 @@ def digest_paths(base: Path, paths: Sequence[str], cache: StatCache) -> dict[str
             raise SnapshotError(f"hash_paths {path!r}: {error}") from None
         found[path] = tree.digest
     return found
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="ml-pipelines-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreError(f"there is no place to pack a snapshot in: {explain_os_error(error)}") from error
+    with folder as name:
+        yield name
 
 
 def _places(digest: str) -> tuple[str, str]:

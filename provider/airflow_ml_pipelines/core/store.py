@@ -29,6 +29,7 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.walk import ASIDE, Trail, extend_trail
 
 __all__ = [
+    "CLOCK",
     "LocalStore",
     "ObjectInfo",
     "Store",
@@ -171,7 +172,7 @@ def probe_clock(store: Store) -> float:
 
     :raises StoreError: where the store does not say when an object was written.
     """
-    probe = f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
+    probe = f"{CLOCK}/{ASIDE}{os.getpid()}-{secrets.token_hex(6)}"
     store.put(probe, b"")
     try:
         info = store.info(probe)
@@ -301,7 +302,7 @@ class LocalStore:
 
     def clock(self) -> float:
         """Return the file system's time, which is the file server's where the folder is mounted from one."""
-        with self._writing("clock") as (_, probe):
+        with self._writing(f"{CLOCK}/now") as (_, probe):
             _write(probe, b"")
             return os.stat(probe).st_mtime
 
@@ -351,6 +352,9 @@ class LocalStore:
             with suppress(OSError):
                 os.unlink(aside)
 
+
+CLOCK = "clock"
+"""The folder in which a store is asked for its time; what a process left there that was killed is no harm."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://|:)")
 _NO_LINKS = frozenset(

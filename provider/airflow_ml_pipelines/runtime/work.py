@@ -18,6 +18,7 @@ __all__ = ["work_folder"]
 _PREFIX = "ml-pipelines-"
 _LOCK = ".launcher"
 _NEW_SECONDS = 60.0
+_OLD_SECONDS = 24 * 3600.0
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def work_folder(parent: Path | None) -> Iterator[Path]:
     """Make a folder of its own for a job, for as long as the job takes.
 
     A lock on a file in it tells that its launcher lives. The folder of one that was killed is taken away by the next
-    job of the same user.
+    job of the same user, and after a day what else of this package has been left there.
 
     :param parent: where to make it; None for the system's temporary folder.
     :raises StoreError: where it can't be made.
@@ -59,9 +60,15 @@ def _sweep(top: str) -> None:
 
 def _remove_if_left(folder: str) -> None:
     found = os.stat(folder)
-    if found.st_uid != os.geteuid() or time.time() - found.st_mtime < _NEW_SECONDS:
+    age = time.time() - found.st_mtime
+    if found.st_uid != os.geteuid() or age < _NEW_SECONDS:
         return  # its lock may not be there yet
-    lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR)
+    try:
+        lock = os.open(os.path.join(folder, _LOCK), os.O_RDWR)
+    except FileNotFoundError:  # no job's folder: a snapshot was packed in it, or an output was looked at
+        if age > _OLD_SECONDS:
+            _remove(folder)
+        return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _remove(folder)

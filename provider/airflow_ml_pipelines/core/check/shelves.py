@@ -14,7 +14,7 @@ from airflow_ml_pipelines.core.registry import (
     DefaultsDocument,
     EnvironmentDocument,
 )
-from airflow_ml_pipelines.core.store import is_unfinished
+from airflow_ml_pipelines.core.store import CLOCK, is_unfinished
 
 __all__ = [
     "check_histories",
@@ -27,6 +27,7 @@ __all__ = [
 _PUBLISHED = ("dag-views", "drafts", "endpoints", "endpoint-names", "schedules", "watches")
 _KNOWN = frozenset(
     {
+        CLOCK,
         "data",
         "history",
         "leases",
