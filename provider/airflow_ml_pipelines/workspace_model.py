@@ -40,6 +40,10 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 DEFAULT_ROOT = ".ml-pipelines"
+_MLFLOW_LOGIN = (
+    "name who logs in by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+)
+
 _SOME_TEXT = {"type": "string", "minLength": 1}
 
 
@@ -174,6 +178,7 @@ class WorkspaceFile(_Model):
     :param default_compute_target: of steps that name none.
     :param environments: by the names under which steps refer to them.
     :param airflow: the Airflow server that runs what is published; ``$AIRFLOW_API_URL`` if left out.
+    :param mlflow: the address of the MLflow server that is told what steps log; ``$MLFLOW_TRACKING_URI`` if left out.
     :param amlcompute: which kind of compute target one is that code creates as ``AmlCompute``.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
     :param cache_directory: for environments and what is known of files; ``$ML_PIPELINES_CACHE`` or a folder under the
@@ -190,6 +195,7 @@ class WorkspaceFile(_Model):
     amlcompute: str = LOCAL_TARGET
     environments: dict[str, EnvironmentModel] = {}
     airflow: ServerModel | None = None
+    mlflow: str | None = None
     lease_seconds: Annotated[float, Field(ge=1)] = 60
     cache_directory: str | None = None
 
@@ -208,6 +214,7 @@ class WorkspaceFile(_Model):
             aml_compute_kind=self.amlcompute,
             environments=[model.to_spec(name) for name, model in self.environments.items()],
             server=AirflowServer(self.airflow.url, self.airflow.token) if self.airflow else None,
+            mlflow=self.mlflow,
             lease_seconds=self.lease_seconds,
             cache_directory=Path(_below(folder, cache)) if cache else None,
         )
@@ -252,11 +259,7 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
             yield from _caught(
                 (*path, "credentials", option), variable_name, reference, f"credential {option!r}"
             )
-    if model.airflow is not None:
-        yield from _caught(("airflow", "url"), find_server, AirflowServer(model.airflow.url))
-        yield from _caught(
-            ("airflow", "token"), variable_name, model.airflow.token, "the Airflow server's token"
-        )
+    yield from _find_server_problems(model)
     for name, target in model.compute_targets.items():
         path = ("compute_targets", name)
         yield from _caught(path, check_options, target.model_extra or {}, f"compute target {name!r}")
@@ -273,6 +276,16 @@ def find_problems(model: WorkspaceFile) -> Iterator[Problem]:
         if value is not None and value not in known:
             noun = field.removeprefix("default_").replace("_", " ")
             yield Problem((field,), f"there is no {noun} {value!r} in this file.{did_you_mean(value, known)}")
+
+
+def _find_server_problems(model: WorkspaceFile) -> Iterator[Problem]:
+    if model.airflow is not None:
+        yield from _caught(("airflow", "url"), find_server, AirflowServer(model.airflow.url))
+        yield from _caught(
+            ("airflow", "token"), variable_name, model.airflow.token, "the Airflow server's token"
+        )
+    if model.mlflow is not None:
+        yield from _caught(("mlflow",), check_url, model.mlflow, "MLflow's address", _MLFLOW_LOGIN)
 
 
 def _caught(path: DocumentPath, check: Callable[..., object], *arguments: Any) -> Iterator[Problem]:

@@ -24,12 +24,14 @@ class Server:
         log: Path,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
+        patience: float = _PATIENCE,
     ) -> None:
         self.port = port
         self.log = log
         self._command = [str(part) for part in command]
         self._env = {**os.environ, **(env or {})}
         self._user = user
+        self._patience = patience
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -43,7 +45,7 @@ class Server:
                 user=self._user,
                 start_new_session=True,
             )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + self._patience
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()

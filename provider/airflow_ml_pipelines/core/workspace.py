@@ -83,6 +83,7 @@ class Workspace:
     :param datastores: those that the file names; two more are always there, under the root.
     :param aml_compute_kind: which kind of compute target one created as ``AmlCompute`` is.
     :param server: the Airflow server that runs what is published.
+    :param mlflow: the address of the MLflow server that is told what steps log.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
     """
 
@@ -99,6 +100,7 @@ class Workspace:
         aml_compute_kind: str = LOCAL_TARGET,
         environments: Iterable[EnvironmentSpec] = (),
         server: AirflowServer | None = None,
+        mlflow: str | None = None,
         lease_seconds: float = 60,
         cache_directory: Path | None = None,
     ) -> None:
@@ -107,6 +109,7 @@ class Workspace:
         self.default_compute_target = default_compute_target
         self.aml_compute_kind = aml_compute_kind
         self.server = server
+        self.mlflow = mlflow
         self.lease_seconds = lease_seconds
         self.cache_directory = cache_directory or default_cache_directory()
         self._root = _checked(root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root)))

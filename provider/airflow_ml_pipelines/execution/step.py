@@ -30,6 +30,7 @@ from airflow_ml_pipelines.core.verify import verify_output
 from airflow_ml_pipelines.execution.handover import read_place, write_place
 from airflow_ml_pipelines.execution.job import output_destination
 from airflow_ml_pipelines.execution.kinds import open_kind
+from airflow_ml_pipelines.execution.mlflow import tell_mlflow
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
 from airflow_ml_pipelines.runtime.result import JobResult
 
@@ -82,7 +83,10 @@ def run_step(
             folder.write_step(ended)
             if last_try and not stopped and not context.run.continue_on_step_failure:
                 folder.write_failure(step.id, text)
+        if isinstance(error, StepFailedError):
+            tell_mlflow(context, ended, log)
         raise
+    tell_mlflow(context, document, log)
     return document
 
 
