@@ -22,8 +22,9 @@ BIN = Path(sys.executable).parent
 class Result:
     """One measured thing against its peer.
 
-    :param value: seconds, as ``peer_value``.
+    :param value: in the unit, as ``peer_value``.
     :param goal: the ratio that is aimed at, None where there is none.
+    :param unit: ``s`` for seconds, or ``MB`` for the memory that a process had at most.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Result:
     peer: str
     peer_value: float
     goal: float | None = None
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
@@ -45,8 +47,9 @@ class Result:
             if self.goal is None
             else f"  goal ≤ {self.goal:g}  {'ok' if self.ratio <= self.goal else 'MISSED'}"
         )
+        factor, unit = (1000, "ms") if self.unit == "s" else (1, self.unit)
         return (
-            f"{self.name:58} {self.value * 1000:9.1f} ms  {self.peer:34} {self.peer_value * 1000:9.1f} ms"
+            f"{self.name:58} {self.value * factor:9.1f} {unit}  {self.peer:34} {self.peer_value * factor:9.1f} {unit}"
             f"  ratio {self.ratio:6.2f}{goal}"
         )
 

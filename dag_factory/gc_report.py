@@ -29,13 +29,17 @@ class GcReport:
     :param policy: None for what is taken back.
     :param limit: how many things to list.
     :param done: whether it was done, or only would be.
+    :param as_json: whether to print one document for machines, with everything in it.
     """
 
-    def __init__(self, workspace: Workspace, policy: Policy | None, limit: int, *, done: bool) -> None:
+    def __init__(
+        self, workspace: Workspace, policy: Policy | None, limit: int, *, done: bool, as_json: bool
+    ) -> None:
         self._workspace = workspace
         self._policy = policy
         self._limit = limit
         self._done = done
+        self._as_json = as_json
         self._count = 0
         self._largest: list[tuple[int, int, Item]] = []
         self._all: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
@@ -48,19 +52,19 @@ class GcReport:
 
     def add(self, item: Item) -> None:
         """Take a thing that something happens to."""
-        import msgspec
+        if self._as_json:
+            import msgspec
 
-        entry = (item.size, -self._count, item)
-        if len(self._largest) < self._limit:
-            heapq.heappush(self._largest, entry)
-        elif entry > self._largest[0]:
-            heapq.heapreplace(self._largest, entry)
-        self._all.write((b",\n    " if self._count else b"\n    ") + msgspec.json.encode(item))
+            self._all.write((b",\n    " if self._count else b"\n    ") + msgspec.json.encode(item))
+        elif len(self._largest) < self._limit:
+            heapq.heappush(self._largest, (item.size, -self._count, item))
+        elif item.size > self._largest[0][0]:
+            heapq.heapreplace(self._largest, (item.size, -self._count, item))
         self._count += 1
 
-    def print(self, report: Report, *, as_json: bool) -> None:
+    def print(self, report: Report) -> None:
         """Print what there is."""
-        if as_json:
+        if self._as_json:
             self._print_json(report)
         else:
             self._print_tables(report)

@@ -88,7 +88,7 @@ def _collect(options: argparse.Namespace, workspace: Workspace) -> int:
         keep_size=options.keep_size,
         grace=GRACE_SECONDS if options.grace is None else options.grace,
     )
-    with GcReport(workspace, policy, options.limit, done=options.delete) as shown:
+    with GcReport(workspace, policy, options.limit, done=options.delete, as_json=options.json) as shown:
         if not options.delete:
             with Meters(sys.stderr):
                 found = collect(workspace, policy, on_item=shown.add)
@@ -104,7 +104,7 @@ def _collect(options: argparse.Namespace, workspace: Workspace) -> int:
                         on_item=shown.add,
                         stop=interrupt.event.is_set,
                     )
-        shown.print(found, as_json=options.json)
+        shown.print(found)
     return _ended(stopped=found.stopped)
 
 
@@ -114,12 +114,12 @@ def _undo(options: argparse.Namespace, workspace: Workspace) -> int:
     from dag_factory.meters import Meters
 
     with (
-        GcReport(workspace, None, options.limit, done=True) as shown,
+        GcReport(workspace, None, options.limit, done=True, as_json=options.json) as shown,
         Interrupt("stopping after what is begun; once more to leave at once") as interrupt,
     ):
         with Meters(sys.stderr):
             found = undo(workspace, on_item=shown.add, stop=interrupt.event.is_set)
-        shown.print(found, as_json=options.json)
+        shown.print(found)
     return _ended(stopped=found.stopped)
 
 

@@ -384,7 +384,7 @@ def test_a_flaw_in_the_protocol_is_noticed(flaw, open_world, spec, past, monkeyp
         for module in (decide, plan):
             monkeypatch.setattr(module, "claim_results", lambda _folder, _folders: frozenset())
     else:
-        monkeypatch.setattr(gc.survey._RunReader, "_is_alive", lambda *_: False)
+        monkeypatch.setattr(gc.run_look.RunLook, "_is_alive", lambda *_: False)
         monkeypatch.setattr(gc.marking, "_DUE", "(removed = 1 OR (removed IS NULL AND until <= ?))")
         monkeypatch.setattr(gc.marking, "_AGAIN", "0")
     seen = 0

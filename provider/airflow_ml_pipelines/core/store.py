@@ -200,8 +200,12 @@ class LocalStore:
         return f"LocalStore({str(self.root)!r})"
 
     def get(self, path: str) -> bytes:
-        with self._reading(path) as source, open(source, "rb") as file:
-            return file.read()
+        source = self._file(path)
+        try:
+            with open(source, "rb", 0) as file:
+                return file.read()
+        except OSError as error:
+            raise self._error(error, path, source, "read") from error
 
     def put(self, path: str, data: bytes) -> None:
         with self._writing(path) as (target, aside):
@@ -241,8 +245,7 @@ class LocalStore:
         :raises StoreError: for a folder that can't be read, and for a link that leads back to where it is.
         """
         top = self._file(path)
-        real = os.path.realpath(top)
-        stack: list[tuple[str, Trail]] = [(top, ((real, real),))]
+        stack: list[tuple[str, Trail]] = [(top, ())]
         while stack:
             folder, trail = stack.pop()
             try:
@@ -252,6 +255,9 @@ class LocalStore:
                             continue
                         if entry.is_dir():
                             link = entry.is_symlink()
+                            if link and not trail:
+                                real = os.path.realpath(top)
+                                trail = ((real, real),)
                             stack.append((entry.path, _beyond(entry.path, folder, trail) if link else trail))
                         elif entry.is_file():
                             with suppress(FileNotFoundError):  # gone since the folder was read
@@ -314,14 +320,15 @@ class LocalStore:
         file = self._file(path)
         try:
             yield file
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"there is no {path!r} in {self.url}") from None
         except OSError as error:
-            if error.errno == errno.EPERM and os.path.isdir(
-                file
-            ):  # what unlink says of a folder on some systems
-                raise NotFoundError(f"there is no {path!r} in {self.url}") from None
-            raise StoreError(f"{file} can't be {what}: {explain_os_error(error, place=False)}") from error
+            raise self._error(error, path, file, what) from error
+
+    def _error(self, error: OSError, path: str, file: str, what: str) -> StoreError:
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+        # the latter is what unlink says of a folder on some systems
+        if missing or (error.errno == errno.EPERM and os.path.isdir(file)):
+            return NotFoundError(f"there is no {path!r} in {self.url}")
+        return StoreError(f"{file} can't be {what}: {explain_os_error(error, place=False)}")
 
     @contextmanager
     def _writing(self, path: str, source: Path | None = None) -> Iterator[tuple[str, str]]:

@@ -46,6 +46,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from typing import TypeVar
 
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import StoreError
@@ -55,8 +56,9 @@ from airflow_ml_pipelines.core.gc.policy import GRACE_SECONDS, Policy
 from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
 from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tally
 from airflow_ml_pipelines.core.gc.roots import ROOTS, Kept, Root
+from airflow_ml_pipelines.core.gc.run_look import DAY
 from airflow_ml_pipelines.core.gc.shelves import find_old
-from airflow_ml_pipelines.core.gc.survey import DAY, Survey
+from airflow_ml_pipelines.core.gc.survey import Survey
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
 from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.progress import advance, measured
@@ -121,25 +123,23 @@ def undo(
     """Take back every tombstone that can be taken back; the others are reported as ``wait``."""
     store = workspace.store
     report = Report(on_item=on_item)
-    paths = [
-        f"runs/{pipeline}/{run}"
-        for pipeline in store.folders("runs")
-        for run in store.folders(f"runs/{pipeline}")
-    ]
-
-    def look(run: str) -> list[str]:
-        return [info.path for info in store.walk(run) if info.path.rpartition("/")[2] == NAME]
-
-    with measured("looking for tombstones", len(paths), "runs"):
-        for found in each(store, look, paths):
-            for path in found:
-                if stop():
-                    report.stopped = True
-                    return report
-                if (item := _take_back(store, path.rpartition("/")[0])) is not None:
-                    report.add(item)
-            advance(1, "runs")
+    with measured("looking for tombstones", unit="objects"):
+        for item in each(store, lambda folder: _take_back(store, folder), _marked(store, stop)):
+            if item is not None:
+                report.add(item)
+    report.stopped = stop()
     return report
+
+
+def _marked(store: Store, stop: Callable[[], bool]) -> Iterator[str]:
+    """Yield the folders of runs and attempts that have a tombstone."""
+    for info in store.walk("runs"):
+        if stop():
+            return
+        advance(1, "objects")
+        folder, _, name = info.path.rpartition("/")
+        if name == NAME and folder.count("/") in (2, 5):  # deeper ones are files of users
+            yield folder
 
 
 def _take_back(store: Store, folder: str) -> Item | None:
@@ -149,6 +149,12 @@ def _take_back(store: Store, folder: str) -> Item | None:
     action: Action = "lift" if lift(store, folder, tombstone) else "wait"
     kind: Kind = "run" if folder.count("/") == 2 else "result"
     return Item(action=action, kind=kind, path=folder, size=0, reason=tombstone.reason, until=tombstone.until)
+
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_Removal = tuple[Result | Run, list[str]]
+"""What is to be removed, with the keys of records that name a result, or the attempts of a run."""
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
@@ -192,6 +198,8 @@ class _Collection:
         with Ledger() as ledger:
             survey = Survey(self.store, ledger, kept, began, self._check)
             survey.look()
+            if self.lease is not None:
+                ledger.index()
             marking = Marking(self.workspace, ledger, kept, self.policy, began)
             self._lift(marking, ledger)
             self._remove(marking, ledger)
@@ -204,39 +212,56 @@ class _Collection:
             self._drop(old)
 
     def _lift(self, marking: Marking, ledger: Ledger) -> None:
-        for thing in marking.used_again():
-            ledger.unmark(thing)
+        def lift_one(thing: Result | Run) -> Result | Run:
             if (
-                self._go_on()
+                self._writes()
             ):  # whoever looks at it after its time takes it for lost: nobody minds that it is gone
                 self.store.delete(tombstone_path(thing[0]))
+            return thing
+
+        for thing in self._each(lift_one, marking.used_again()):
+            ledger.unmark(thing)
             self.report.add(describe("lift", thing, "it is used again"))
 
     def _remove(self, marking: Marking, ledger: Ledger) -> None:
+        def remove_one(task: _Removal) -> tuple[Result | Run, bool]:
+            thing, names = task
+            if not self._writes():
+                return thing, True
+            if isinstance(thing, Result):
+                return thing, remove_result(self.workspace, thing.folder, names)
+            return thing, remove_run(self.workspace, thing.path, names)
+
+        tasks: tuple[Iterator[_Removal], ...] = (
+            ((result, ledger.keys(result.folder)) for result in marking.due_results()),
+            ((run, ledger.attempts(run.path)) for run in marking.due_runs()),
+        )
         with measured("removing", lambda: sum(thing.size for thing in marking.due())):
-            for thing in marking.due():
-                if self._go_on() and not self._remove_one(thing, ledger):
-                    ledger.unmark(thing)
-                    continue
-                ledger.remove(thing)
-                self.report.add(describe("remove", thing, "its time has come"))
-                advance(thing.size)
+            for kind in tasks:  # of a run the results go first
+                for thing, removed in self._each(remove_one, kind):
+                    if not removed:
+                        ledger.unmark(thing)
+                        continue
+                    ledger.remove(thing)
+                    self.report.add(describe("remove", thing, "its time has come"))
+                    advance(thing.size)
         for thing in marking.waiting():
             self.report.add(describe("wait", thing, "", thing.until))
-
-    def _remove_one(self, thing: Result | Run, ledger: Ledger) -> bool:
-        if isinstance(thing, Result):
-            return remove_result(self.workspace, thing.folder, ledger.keys(thing.folder))
-        attempts = [result.folder for result in ledger.results("run = ?", thing.path)]
-        return remove_run(self.workspace, thing.path, attempts)
 
     def _mark(self, marking: Marking) -> None:
         placed = time.time() if self.lease is None else self.store.clock()
         until = placed + self.policy.grace
-        for thing, reason in marking.unneeded():
-            if self._go_on():
+
+        def mark_one(task: tuple[Result | Run, str]) -> tuple[Result | Run, str]:
+            thing, reason = task
+            if self._writes():
                 write_tombstone(self.store, thing[0], Tombstone(reason=reason, placed=placed, until=until))
-            self.report.add(describe("mark", thing, reason, until))
+            return task
+
+        with measured("marking", unit="objects"):
+            for thing, reason in self._each(mark_one, marking.unneeded()):
+                self.report.add(describe("mark", thing, reason, until))
+                advance(1, "objects")
 
     def _keep(self, ledger: Ledger) -> None:
         for keeps, (count, size) in ledger.living().items():
@@ -246,25 +271,36 @@ class _Collection:
             tally.size += size
 
     def _drop(self, items: Iterable[Item]) -> None:
-        def drop(item: Item) -> Item | None:
-            if self._go_on():
+        def drop_one(item: Item) -> Item | None:
+            if self._writes():
                 info = self.store.info(item.path)
                 if info is None or info.modified > self.began - DAY:  # somebody relies on it again
                     return None
                 self.store.delete(item.path)
             return item
 
-        for item in each(self.store, drop, items):
+        for item in self._each(drop_one, items):
             if item is not None:
                 self.report.add(item)
+
+    def _each(self, work: Callable[[_T], _R], things: Iterable[_T]) -> Iterator[_R]:
+        """Yield what work makes of each thing; what was begun when it is told to stop is ended and yielded."""
+
+        def until_stopped() -> Iterator[_T]:
+            for thing in things:
+                if self.stop():
+                    return
+                yield thing
+
+        yield from each(self.store, work, until_stopped())
+        self._check()
 
     def _check(self) -> None:
         if self.stop():
             raise _Stopped
 
-    def _go_on(self) -> bool:
-        """Return whether to do anything. :raises StoreError: where another one has taken over."""
-        self._check()
+    def _writes(self) -> bool:
+        """Return whether anything is to be written. :raises StoreError: where another one has taken over."""
         if self.lease is not None and self.lease.lost:
             raise StoreError(
                 "another clean-up has taken over, since this one was silent for too long: leave it to it"

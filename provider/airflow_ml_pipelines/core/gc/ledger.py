@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import tempfile
 from array import array
@@ -31,7 +30,8 @@ class Keeps(IntFlag):
 
 
 _PAGE = 1000
-_DIGEST = re.compile("[0-9a-f]{64}")
+_MANY = 100_000
+_CACHE_KB = 32_768
 _LIVING = "run IS NOT NULL AND removed IS NULL AND until IS NULL AND NOT marked AND (wanted OR kept)"
 _TABLES = f"""
 CREATE TABLE run (
@@ -42,20 +42,27 @@ CREATE TABLE result (
     folder TEXT PRIMARY KEY, run TEXT, used REAL, size INTEGER, wanted INTEGER, kept INTEGER,
     placed REAL, until REAL, removed INTEGER, marked INTEGER DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX result_run ON result (run);
-CREATE TABLE entry (folder TEXT, key TEXT, PRIMARY KEY (folder, key)) WITHOUT ROWID;
+CREATE TABLE said (
+    folder TEXT, run TEXT, used REAL, size INTEGER, wanted INTEGER, kept INTEGER,
+    placed REAL, until REAL, removed INTEGER
+);
+CREATE TABLE entry (folder TEXT, key TEXT);
 CREATE VIEW staying AS SELECT run FROM result WHERE {_LIVING};
 CREATE VIEW going AS SELECT path FROM run WHERE removed IS NOT NULL;
 """  # noqa: S608 - of our own texts
 
-_ADD = """
-INSERT INTO result (folder, run, used, size, wanted, kept, placed, until, removed) VALUES (?,?,?,?,?,?,?,?,?)
-ON CONFLICT (folder) DO UPDATE SET
-    run = COALESCE(run, excluded.run), used = MAX(used, excluded.used), size = MAX(size, excluded.size),
-    wanted = wanted OR excluded.wanted, kept = kept | excluded.kept,
-    placed = COALESCE(placed, excluded.placed), until = COALESCE(until, excluded.until),
-    removed = COALESCE(removed, excluded.removed)
-"""
+_SETTLE = f"""
+INSERT INTO result (folder, run, used, size, wanted, kept, placed, until, removed)
+    SELECT folder, MAX(run), MAX(used), MAX(size), MAX(wanted), {" | ".join(f"MAX(kept & {why.value})" for why in Keeps)},
+        MAX(placed), MAX(until), MAX(removed)
+    FROM said GROUP BY folder ORDER BY folder;
+DROP TABLE said
+"""  # noqa: S608 - of our own texts
+
+
+_ADD_RUN = (
+    "INSERT OR REPLACE INTO run (path, used, size, kept, placed, until, removed) VALUES (?,?,?,?,?,?,?)"
+)
 
 
 class Result(NamedTuple):
@@ -64,8 +71,8 @@ class Result(NamedTuple):
     :param run: the folder of its run, None where what is said comes from elsewhere.
     :param used: when it was made or taken, by the store's clock.
     :param size: bytes of data that the attempt owns.
-    :param wanted: whether a record or a run names it.
-    :param kept: what it must stay for.
+    :param wanted: 1 where a record or a run names it.
+    :param kept: what it must stay for, of :class:`Keeps`; a plain number, since sqlite3 takes longer for any other.
     :param placed: when its tombstone was written, None where it has none.
     :param until: from when on it is to be removed.
     :param removed: 1 while it is being removed, 2 when it was.
@@ -75,8 +82,8 @@ class Result(NamedTuple):
     run: str | None = None
     used: float = 0.0
     size: int = 0
-    wanted: bool = False
-    kept: Keeps = Keeps(0)
+    wanted: int = 0
+    kept: int = 0
     placed: float | None = None
     until: float | None = None
     removed: int | None = None
@@ -88,7 +95,7 @@ class Run(NamedTuple):
     path: str
     used: float
     size: int
-    kept: Keeps
+    kept: int
     placed: float | None = None
     until: float | None = None
     removed: int | None = None
@@ -102,16 +109,19 @@ class Entry(NamedTuple):
 
 
 class Ledger:
-    """The books."""
+    """The books. What is written is written in batches, before the next question at the latest."""
 
     def __init__(self) -> None:
         handle, self._file = tempfile.mkstemp(prefix="ml-pipelines-", suffix=".ledger")
         os.close(handle)
         self._base = sqlite3.connect(self._file, isolation_level=None)
-        self._base.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
+        self._base.executescript(
+            f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{_CACHE_KB};{_TABLES}BEGIN"
+        )
+        self._batches: dict[str, list[tuple[object, ...]]] = {}
+        self._uses: dict[str, list[Any]] = {}
 
     def __enter__(self) -> Self:
-        self._base.execute("BEGIN")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,23 +129,68 @@ class Ledger:
         with contextlib.suppress(OSError):
             os.unlink(self._file)
 
+    def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        batch = self._batches.setdefault(statement, [])
+        batch += rows
+        if len(batch) >= _PAGE:
+            self._base.executemany(statement, batch)
+            batch.clear()
+
+    def _ask(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        for statement, batch in self._batches.items():
+            if batch:
+                self._base.executemany(statement, batch)
+                batch.clear()
+        return self._base.execute(query, values)
+
     def add_results(self, results: Iterable[Result]) -> None:
-        """Write down what is known of results, together with what was known before."""
-        self._base.executemany(_ADD, results)
+        """Write down what is known of results; it counts, together with what else is said, once all is settled."""
+        self._write("INSERT INTO said VALUES (?,?,?,?,?,?,?,?,?)", results)
+
+    def add_use(self, folder: str, used: float, *, kept: int = 0, size: int = 0) -> None:
+        """Write down that a record or a run names a result; see :class:`Result`."""
+        known = self._uses.get(folder)
+        if known is None:
+            if len(self._uses) >= _MANY:
+                self._settle_uses()
+            self._uses[folder] = [used, size, kept]
+            return
+        known[0] = max(known[0], used)
+        known[1] = max(known[1], size)
+        known[2] |= kept
+
+    def _settle_uses(self) -> None:
+        self.add_results(
+            Result(folder, None, used, size, 1, kept) for folder, (used, size, kept) in self._uses.items()
+        )
+        self._uses.clear()
 
     def add_run(self, run: Run) -> None:
-        """Write down what is known of a run."""
-        self._base.execute(
-            "INSERT INTO run (path, used, size, kept, placed, until, removed) VALUES (?,?,?,?,?,?,?)", run
-        )
+        """Write down what is known of a run, in place of what was known before."""
+        self._write(_ADD_RUN, (run,))
 
     def add_entry(self, entry: Entry) -> None:
-        """Write down a record."""
-        self._base.execute("INSERT OR IGNORE INTO entry VALUES (?,?)", entry)
+        """Write down that a record names an attempt."""
+        self._write("INSERT INTO entry VALUES (?, ?)", (entry,))
+
+    def settle(self) -> None:
+        """Put together what was said of each result: nothing more is going to be."""
+        self._settle_uses()
+        for statement in _SETTLE.split(";"):
+            self._ask(statement)
+
+    def index(self) -> None:
+        """Make :meth:`keys`, and the results of one run, quick to find: where much is to be removed."""
+        self._ask("CREATE INDEX result_run ON result (run)")
+        self._ask("CREATE INDEX entry_folder ON entry (folder)")
 
     def keys(self, folder: str) -> list[str]:
         """Return the keys whose records name an attempt."""
-        return [key for (key,) in self._base.execute("SELECT key FROM entry WHERE folder = ?", (folder,))]
+        return [key for (key,) in self._ask("SELECT key FROM entry WHERE folder = ?", (folder,))]
+
+    def attempts(self, run: str) -> list[str]:
+        """Return the folders of a run's attempts."""
+        return [folder for (folder,) in self._ask("SELECT folder FROM result WHERE run = ?", (run,))]
 
     def results(self, where: str, *values: object) -> Iterator[Result]:
         """Yield the results of attempts that are there and for which a condition holds, by folder.
@@ -153,12 +208,12 @@ class Ledger:
     def least_recent(self, where: str) -> Iterator[Result]:
         """Yield results as :meth:`results` does, those first that were not used for longest."""
         query = _select(Result, f"run IS NOT NULL AND ({where})", "used")
-        yield from map(Result._make, self._base.execute(query, ("",)))
+        yield from map(Result._make, self._ask(query, ("",)))
 
     def _pages(self, query: str, values: tuple[object, ...]) -> Iterator[tuple[Any, ...]]:
         """Yield rows page by page, so that they can be changed meanwhile."""
         last = ""
-        while page := self._base.execute(f"{query} LIMIT {_PAGE}", (*values, last)).fetchall():
+        while page := self._ask(f"{query} LIMIT {_PAGE}", (*values, last)).fetchall():
             yield from page
             last = page[-1][0]
 
@@ -176,16 +231,16 @@ class Ledger:
 
     def _update(self, thing: Result | Run, change: str) -> None:
         key, table = thing._fields[0], type(thing).__name__.lower()
-        self._base.execute(f"UPDATE {table} SET {change} WHERE {key} = ?", (thing[0],))  # noqa: S608 - of our own texts
+        self._write(f"UPDATE {table} SET {change} WHERE {key} = ?", ((thing[0],),))  # noqa: S608 - of our own texts
 
     def keep(self, folder: str, why: Keeps) -> None:
         """Note that a result must stay."""
-        self._base.execute("UPDATE result SET kept = kept | ? WHERE folder = ?", (why.value, folder))
+        self._write("UPDATE result SET kept = kept | ? WHERE folder = ?", ((why.value, folder),))
 
     def living(self) -> dict[Keeps, tuple[int, int]]:
         """Return how many results are not to go, and their bytes together, by what they stay for."""
         query = f"SELECT kept, COUNT(*), SUM(size) FROM result WHERE {_LIVING} GROUP BY kept"  # noqa: S608 - of our own texts
-        return {Keeps(kept): (count, size) for kept, count, size in self._base.execute(query)}
+        return {Keeps(kept): (count, size) for kept, count, size in self._ask(query)}
 
 
 def _select(kind: type[Result | Run], where: str, order: str) -> str:
@@ -206,16 +261,24 @@ class Digests:
 
     def add(self, digest: str) -> None:
         """Add a digest; what is none is left out."""
-        if _DIGEST.fullmatch(digest):
-            self._added.append(int(digest[:16], 16))
+        with contextlib.suppress(ValueError):
+            self._added.append(_begin(digest))
             self._sorted = False
 
     def __contains__(self, digest: str) -> bool:
-        if not _DIGEST.fullmatch(digest):
+        try:
+            wanted = _begin(digest)
+        except ValueError:
             return False
         if not self._sorted:
             self._added = array("Q", sorted(set(self._added)))
             self._sorted = True
-        wanted = int(digest[:16], 16)
         at = bisect_left(self._added, wanted)
         return at < len(self._added) and self._added[at] == wanted
+
+
+def _begin(digest: str) -> int:
+    """Return the first eight bytes of a digest. :raises ValueError: where it is none."""
+    if len(digest) != 64:
+        raise ValueError(digest)
+    return int(digest[:16], 16)

@@ -10,8 +10,9 @@ from airflow_ml_pipelines.core.gc.policy import Policy
 from airflow_ml_pipelines.core.gc.removal import owned_stores
 from airflow_ml_pipelines.core.gc.report import Action, Item
 from airflow_ml_pipelines.core.gc.roots import Kept
-from airflow_ml_pipelines.core.gc.survey import DAY
+from airflow_ml_pipelines.core.gc.run_look import DAY
 from airflow_ml_pipelines.core.layout import owned_folder
+from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.tombstones import MARGIN
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -49,9 +50,17 @@ class Marking:
         )
 
     def due(self) -> Iterator[Result | Run]:
-        """Yield what has a tombstone whose time has come: results first, then runs."""
-        yield from self._ledger.results(_DUE, self._began - MARGIN)
-        yield from self._ledger.runs(f"({_DUE}) AND path NOT IN staying", self._began - MARGIN)
+        """Yield what has a tombstone whose time has come."""
+        yield from self.due_results()
+        yield from self.due_runs()
+
+    def due_results(self) -> Iterator[Result]:
+        """Yield the results among them."""
+        return self._ledger.results(_DUE, self._began - MARGIN)
+
+    def due_runs(self) -> Iterator[Run]:
+        """Yield the runs among them."""
+        return self._ledger.runs(f"({_DUE}) AND path NOT IN staying", self._began - MARGIN)
 
     def waiting(self) -> Iterator[Result | Run]:
         """Yield what has a tombstone whose time has not come."""
@@ -69,14 +78,19 @@ class Marking:
             yield from self._old_runs(self._policy.older_than)
 
     def _nameless(self) -> Iterator[tuple[Result, str]]:
-        for result in self._ledger.results(f"{_FREE} AND NOT wanted AND run NOT IN going"):
-            sizes = [
-                info.size
-                for _, store in owned_stores(self._workspace, result.folder)
-                for info in store.walk(owned_folder(result.folder), unfinished=True)
-            ]
-            if sizes and self._is_free(result):
-                yield self._take(result._replace(size=sum(sizes))), "no record and no run names it"
+        free = self._ledger.results(f"{_FREE} AND NOT wanted AND run NOT IN going")
+        for result, size in each(self._workspace.store, self._with_size, free):
+            if size is not None and self._is_free(result):
+                yield self._take(result._replace(size=size)), "no record and no run names it"
+
+    def _with_size(self, result: Result) -> tuple[Result, int | None]:
+        """Return a result with the bytes of its data, None where it has none."""
+        sizes = [
+            info.size
+            for _, store in owned_stores(self._workspace, result.folder)
+            for info in store.walk(owned_folder(result.folder), unfinished=True)
+        ]
+        return result, sum(sizes) if sizes else None
 
     def _old(self, seconds: float) -> Iterator[tuple[Result, str]]:
         where = f"{_FREE} AND wanted AND used < ?"

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 from airflow_ml_pipelines.core.gc.ledger import Digests
 from airflow_ml_pipelines.core.gc.report import Item, Kind
-from airflow_ml_pipelines.core.gc.survey import DAY, QUIET_SECONDS
+from airflow_ml_pipelines.core.gc.run_look import DAY, QUIET_SECONDS
 from airflow_ml_pipelines.core.progress import advance
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 
@@ -21,14 +21,14 @@ def find_old(store: Store, digests: Digests, began: float, older_than: float | N
     :param digests: of the snapshots and manifests that are named.
     :param older_than: seconds after which records that were set aside go; None to leave them.
     """
-    for folder in ("snapshots", *_shards(store, "manifests"), *_shards(store, "leases")):
-        for info in store.walk(folder, unfinished=True):
+    for shelf in ("snapshots", "manifests", "leases"):
+        for info in store.walk(shelf, unfinished=True):
             advance(1, "objects")
             if is_unfinished(info.path):
                 if info.modified < began - DAY:
                     yield _item("unfinished file", info, "its writer was killed")
             elif info.modified < began - QUIET_SECONDS:
-                yield from _old(folder.partition("/")[0], info, digests)
+                yield from _old(shelf, info, digests)
     if older_than is not None:
         for info in store.walk("reuse/set-aside"):
             if info.modified < began - older_than:
@@ -40,10 +40,6 @@ def _old(shelf: str, info: ObjectInfo, digests: Digests) -> Iterator[Item]:
         yield _item("lease", info, "nobody has renewed it for seven days")
     elif info.path.rpartition("/")[2].partition(".")[0] not in digests:
         yield _item(_KINDS[shelf], info, "no record and no run names it")
-
-
-def _shards(store: Store, folder: str) -> list[str]:
-    return [f"{folder}/{name}" for name in store.folders(folder)]
 
 
 def _item(kind: Kind, info: ObjectInfo, reason: str) -> Item:
