@@ -14,7 +14,7 @@ export AIRFLOW_HOME := $(CURDIR)/.airflow
 unexport ML_PIPELINES_WORKSPACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz test-unit test-system test-oldest lint format bench clean
+.PHONY: help demo test fuzz test-unit test-system test-oldest lint docs format bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ help: ## show this list
 demo: $(VENV)/.ready ## run the example on an Airflow of its own, three times (ONCE=1: and end then)
 	@$(BIN)/python tools/demo.py $(if $(ONCE),--once)
 
-test: lint test-unit fuzz test-system ## all checks and tests
+test: lint docs test-unit fuzz test-system ## all checks and tests
 
 test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
@@ -43,6 +43,9 @@ lint: $(VENV)/.ready ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready ## make HTML of the documentation, in build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs
 
 format: $(VENV)/.ready ## put the code in order
 	$(BIN)/ruff check --fix
