@@ -40,10 +40,14 @@ __all__ = ["main", "make_parser", "run_command"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     parser = make_parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         from dag_factory.complete import complete_command_line
 
         complete_command_line(parser)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
     return run_command(parser.parse_args(arguments))
 
 
@@ -72,34 +76,29 @@ def run_command(options: argparse.Namespace) -> int:
     return code
 
 
+_GROUPS = {
+    "to begin": (init, doctor, completion),
+    "pipelines and definitions": (list_command, lint, graph, schema, convert, migrate),
+    "runs": (run, plan, explain, accept, show, diff, datasets),
+    "keeping house": (gc, pools, reap),
+}
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from airflow_ml_pipelines import __version__
+
     parser = Parser(
-        prog="ml-pipelines", description="Runs machine-learning pipelines; unchanged steps are reused."
+        prog="ml-pipelines",
+        description="Runs machine-learning pipelines; unchanged steps are reused.",
+        epilog="`ml-pipelines COMMAND --help` says more of each.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = Commands(parser)
-    for command in (
-        init,
-        doctor,
-        run,
-        plan,
-        explain,
-        accept,
-        list_command,
-        show,
-        diff,
-        datasets,
-        graph,
-        lint,
-        convert,
-        migrate,
-        schema,
-        pools,
-        reap,
-        gc,
-        completion,
-    ):
-        command.add(commands)
+    for title, members in _GROUPS.items():
+        commands.begin(title)
+        for command in members:
+            command.add(commands)
     return parser
 
 

@@ -1,7 +1,7 @@
 """Runs the commands that a page of the documentation shows, and compares what they print with what it shows.
 
 The commands of a page's ``console`` blocks are run one after the other in one folder: that of the example ``digits``,
-with its data in a workspace. What differs from run to run, or with the version of a package, is known by its shape: ids
+with its data in a workspace, which a page calls ``/home/ada/project``. What differs from run to run, or with the version of a package, is known by its shape: ids
 of runs, times, sizes, digests, long fractions. A line ``…`` stands for any lines.
 """
 
@@ -20,6 +20,7 @@ RUN = re.compile(r"local-\d{8}T\d{6}-[0-9a-f]{6}")
 VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "<moment>"),
     (re.compile(r"\b\d{10}\.\d+\b"), "<seconds>"),
+    (re.compile(r"\b\d+\.\d+\.\d+\w*\b"), "<version>"),
     (re.compile(r"\b\d+(\.\d+)? (s|min|h)\b"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? (B|kB|MB|GB)\b"), "<size>"),
     (re.compile(r"\b\d\.\d{4,}\b"), "<number>"),
@@ -29,6 +30,8 @@ VARYING = (
     (re.compile(r"(?<=\S) {2,}"), "  "),  # columns are as wide as what is in them
 )
 ANY = "…"
+HOME = "/home/ada"
+"""What stands for the folder above the project's."""
 
 
 @dataclass
@@ -100,6 +103,7 @@ def run_page(page: Path, folder: Path, environment: dict[str, str]) -> list[Comm
         known |= zip(dict.fromkeys(documented), dict.fromkeys(actual), strict=False)
         names = {actual: documented for documented, actual in known.items()}
         printed = RUN.sub(lambda match, names=names: names.get(match[0], match[0]), done.stdout)
+        printed = printed.replace(str(folder.parent), HOME)
         found.append(Command(text, shown, printed.splitlines()))
     return found
 
@@ -126,6 +130,7 @@ def surroundings(folder: Path) -> dict[str, str]:
     return {
         **kept,
         "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", os.defpath)]),
+        "AIRFLOW_HOME": str(folder / "airflow"),
         "ML_PIPELINES_CACHE": str(folder / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TZ": "UTC",

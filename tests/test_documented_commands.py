@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -10,15 +11,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from documented import BLOCK, Command, matches, normal, run_page, surroundings, update_page
+from documented import BLOCK, Command, commands, matches, normal, run_page, surroundings, update_page
+
+from dag_factory.cli import make_parser
 
 PROJECT = Path(__file__).parent.parent
 EXAMPLES = PROJECT / "example_dags"
-PAGES = [
-    page
-    for page in sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
-    if BLOCK.search(page.read_text())
-]
+MARKDOWN = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+PAGES = [page for page in MARKDOWN if BLOCK.search(page.read_text())]
+
+FILE = re.compile(r"^```(?:python|yml)\n# ([\w.]+\.(?:py|yml))\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+"""A file that a page shows, with its name in the first line; YAML that is no definition of ours is ``yml``."""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +41,8 @@ def example(tmp_path_factory) -> Path:
 def test_commands_print_what_the_page_shows(page, example, tmp_path, request):
     folder = tmp_path / "project"
     shutil.copytree(example, folder)
-    for text in re.findall(r"^```python\n(# \w+\.py\n.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
-        name, code = text.removeprefix("# ").split("\n", 1)  # a file that the page shows
-        (folder / name).write_text(code)
+    for name, text in FILE.findall(page.read_text()):
+        (folder / name).write_text(text)
     found = run_page(page, folder, surroundings(tmp_path))
     if request.config.getoption("--update-docs"):
         update_page(page, found)
@@ -49,6 +51,90 @@ def test_commands_print_what_the_page_shows(page, example, tmp_path, request):
         if not command.fits:
             shown, printed = ("\n".join(map(normal, lines)) for lines in (command.shown, command.printed))
             assert printed == shown, f"$ {command.text}"
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    (found,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def test_the_page_of_the_command_line_runs_every_command():
+    shown = " ".join(text for text, _ in commands(PROJECT / "docs/command-line.md"))
+    assert set(re.findall(r"ml-pipelines (\w+)", shown)) == set(subcommands())
+
+
+NOT_RUN = {
+    "pip install": "it fetches from the network",
+    "make demo": "tests/system/test_demo.py runs it",
+    "make test": "it is what runs this",
+    "make fuzz": "it takes minutes; tests/fuzz runs what it runs",
+    "curl ": "it needs an API server; tests/system/test_published_on_a_scheduler.py sends the request",
+}
+"""Commands that pages show and this does not run, by their beginnings, and why."""
+
+PROGRAMS = (
+    "ml-pipelines ",
+    "airflow ",
+    "pip install ",
+    "uv ",
+    "make ",
+    "curl ",
+    "docker ",
+    "python ",
+    "git ",
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def plain_commands() -> list:
+    """Return the commands of blocks that show no output, a page's together."""
+    found = []
+    for page in MARKDOWN:
+        blocks = [text for kind, text in FENCE.findall(page.read_text()) if kind in ("", "bash", "sh")]
+        lines = [line for block in blocks for line in block.splitlines()]
+        texts = [line.partition(" #")[0].rstrip() for line in lines if line.startswith(PROGRAMS)]
+        texts = [text for text in texts if not text.startswith(tuple(NOT_RUN))]
+        if texts:
+            found.append(pytest.param(texts, id=page.name))
+    return found
+
+
+@pytest.mark.parametrize("texts", plain_commands())
+def test_commands_without_their_output_run(texts, example, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(example, folder)
+    if "ml-pipelines init" in texts:
+        (folder / "workspace.yaml").unlink()  # the one that it makes has the same data beside it
+    for text in texts:
+        done = subprocess.run(
+            ["sh", "-c", text], cwd=folder, env=surroundings(tmp_path), capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"$ {text}\n{done.stdout}{done.stderr}"
+
+
+def test_what_is_not_run_is_still_shown():
+    text = "".join(page.read_text() for page in MARKDOWN)
+    assert [start for start in NOT_RUN if start not in text] == []
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.name)
+def test_commands_that_a_text_names_exist_with_their_options(page):
+    known = subcommands()
+    for text in re.findall(r"`(?:airflow )?ml-pipelines ([^`]+)`", page.read_text()):
+        name, *words = text.replace("\\|", "|").split()
+        if not name[0].islower():
+            continue
+        assert name in known, f"ml-pipelines {text}"
+        options = {option for action in known[name]._actions for option in action.option_strings}
+        for word in words:
+            option = word.strip("[]").partition("=")[0]
+            assert not option.startswith("-") or option in options, f"ml-pipelines {text}"
+
+
+def test_targets_of_make_that_a_text_names_exist():
+    targets = set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    text = "".join(page.read_text() for page in MARKDOWN)
+    assert set(re.findall(r"`make ([a-z][\w-]*)", text)) <= targets
 
 
 def test_tests_of_the_documentation_pass(example, tmp_path):

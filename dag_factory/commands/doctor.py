@@ -14,9 +14,7 @@ _SIGNS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add(
-        "doctor", _run, "check workspace, stores, compute targets, Airflow and this machine"
-    )
+    parser = commands.add("doctor", _run, "say what is wrong here, and what to do")
     parser.add_argument(
         "--timeout",
         type=duration,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,19 +42,53 @@ class UsageError(Exception):
     """A command that can't be understood."""
 
 
+_NO_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong first, and how the command is written after it."""
 
+    commands: Commands | None = None
+
     def error(self, message: str) -> NoReturn:
         """End the process with code 2."""
+        if found := _NO_CHOICE.search(message):
+            from airflow_ml_pipelines.core.errors import did_you_mean
+
+            known = [name.strip().strip("'") for name in found[2].split(",")]
+            message = f"{message[: found.start()]}there is no {found[1]!r}.{did_you_mean(found[1], known)}"
         self.exit(2, f"error: {message}\n{self.format_usage()}")
+
+    def format_help(self) -> str:
+        """Return the help; where there are commands, group by group."""
+        if self.commands is None:
+            return super().format_help()
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        for title, actions in self.commands.groups.items():
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
 
 class Commands:
-    """The commands so far."""
+    """The commands so far.
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
+    :ivar groups: what the help lists, by the titles of groups.
+    """
+
+    def __init__(self, parser: Parser) -> None:
         self._parsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+        self.groups: dict[str, list[argparse.Action]] = {}
+        self._group: list[argparse.Action] = []
+        parser.commands = self
+
+    def begin(self, title: str) -> None:
+        """Begin a group of commands."""
+        self._group = self.groups.setdefault(title, [])
 
     def add(self, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         """Add a command and return its parser.
@@ -65,6 +100,7 @@ class Commands:
             name, help=text, description=f"{text[:1].upper()}{text[1:]}."
         )
         parser.set_defaults(command=run)
+        self._group.append(self._parsers._choices_actions[-1])  # noqa: SLF001 - there is no other way to it
         return parser
 
 

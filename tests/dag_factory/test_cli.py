@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from dag_factory import Dataset
-from dag_factory.cli import main
+from dag_factory.cli import main, make_parser
 
 YAML = """
 parameters:
@@ -328,13 +329,35 @@ def test_without_a_workspace_it_says_what_to_do(project, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["run"], ["run", "x", "--parallel", "0"], ["show", "--limit", "x"]]
+    "arguments", [["fly"], ["run"], ["run", "x", "--parallel", "0"], ["show", "--limit", "x"]]
 )
 def test_what_can_not_be_understood_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_says_which_there_are(capsys):
+    assert main([]) == 2
+    text = capsys.readouterr().err
+    (commands,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2] != " "] == [
+        *commands.choices
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["plann"], "there is no 'plann'. Did you mean 'plan'?"),
+        (["lint", "--format", "jsn", "x"], "Did you mean 'json'?"),
+    ],
+)
+def test_a_word_that_there_is_not_is_told_from_those_that_there_are(arguments, text, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert text in capsys.readouterr().err
 
 
 def test_another_workspace_can_be_named(shop, tmp_path, capsys):
