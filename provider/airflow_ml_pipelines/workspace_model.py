@@ -217,7 +217,14 @@ class WorkspaceFile(_Model):
             mlflow=self.mlflow,
             lease_seconds=self.lease_seconds,
             cache_directory=Path(_below(folder, cache)) if cache else None,
+            identify_image=_identify_image,
         )
+
+
+def _identify_image(target: ComputeTargetSpec, image: str) -> str:
+    from airflow_ml_pipelines.execution.targets import registry
+
+    return registry.identify_image(target, image)
 
 
 def _datastore(name: str, model: DatastoreModel, folder: Path) -> DatastoreSpec:

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.execution.targets.port import Owner, Place, Prepared, Reaped
 from airflow_ml_pipelines.execution.targets.results import ended_without_result, read_result
 
@@ -26,6 +27,9 @@ class ProcessTarget:
 
     def check(self):
         TOP.mkdir(exist_ok=True)
+
+    def identify_image(self, image):
+        raise ComputeTargetException("processes have no images")
 
     def prepare(self, environment, workspace, *, log):
         return Prepared(sys.executable)

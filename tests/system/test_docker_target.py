@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -263,6 +264,27 @@ def test_a_dockerfile_that_fails_says_at_what(make_project, spec):
     run = make_project().run("pass", environment=EnvironmentSpec(dockerfile=text))
     assert "the Dockerfile can't be built" in run.error
     assert "no-such-command" in run.error
+
+
+def test_a_tag_that_moved_ends_reuse(make_project, client, spec):
+    def tag(word):
+        text = f"FROM {spec().options['image']}\nRUN echo {word} > /word\n"
+        for _ in client.build(fileobj=io.BytesIO(text.encode()), tag="moving:tag", rm=True):
+            pass
+        return client.inspect_image("moving:tag")["Id"]
+
+    project = make_project()
+    environment = EnvironmentSpec(image="moving:tag")
+    script = "import sys; open(sys.argv[1] + '/a', 'w').write(open('/word').read())"
+    images = [tag("one")]
+    assert project.run(script, environment=environment).output("a") == b"one\n"
+    assert project.run(script, environment=environment).step.status == "reused"
+    images.append(tag("two"))
+    moved = project.run(script, environment=environment)
+    assert moved.output("a") == b"two\n"
+    assert moved.step.reasons == (f"environment image: {images[0]} → {images[1]}",)
+    for image in images:
+        client.remove_image(image, force=True)
 
 
 @pytest.mark.parametrize(

@@ -90,11 +90,12 @@ class StepContext:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Which parts of the key can't be computed, and why."""
-        return tuple(
+        inputs = tuple(
             f"input {name!r} can't be told from another: {item.fingerprint.get('reason', 'its store gives no version')}"
             for name, item in self.inputs.items()
             if item.fingerprint.get("kind") == "unknown"
         )
+        return (self.plan.image_unknown, *inputs) if self.plan.image_unknown else inputs
 
     @property
     def owner(self) -> str:

@@ -42,7 +42,11 @@ FIELDS: tuple[tuple[str, bool, str], ...] = (
     ("hash_paths", True, "files and folders that the author adds to what matters"),
     ("arguments", True, "as the script gets them, parameter values filled in, data as placeholders"),
     ("parameters", True, "the values of `AML_PARAMETER_…` variables"),
-    ("environment", True, "packages, Python version, image, variables (their values as digests)"),
+    (
+        "environment",
+        True,
+        "packages, Python version, the digest of its image, variables (their values as digests)",
+    ),
     ("inputs", True, "names (the script sees them), modes, formats, and the fingerprint of each one's data"),
     (
         "outputs",
@@ -159,6 +163,8 @@ def environment_document(environment: EnvironmentSpec, python: str) -> dict[str,
     document: dict[str, Any] = msgspec.to_builtins(environment)
     for label in ("name", "version"):
         document.pop(label, None)
+    if environment.image is not None:  # the same image is the same by whatever name
+        document["image"] = environment.image.rpartition("@")[2]
     variables = document.pop("variables", None)
     if variables:  # values may be secret
         document["variables"] = {

@@ -8,7 +8,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.decide import StepContext, claim_results, look_up, reused_step
 from airflow_ml_pipelines.core.differences import Explanation, is_pending
-from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.errors import ComputeTargetException, DataError
 from airflow_ml_pipelines.core.explain import Miss, explain_miss
 from airflow_ml_pipelines.core.inputs import outside_data
 from airflow_ml_pipelines.core.records import Record, forget_record
@@ -23,7 +23,7 @@ from airflow_ml_pipelines.core.runs import (
 )
 from airflow_ml_pipelines.core.snapshot import NoSnapshot, Snapshot, StoredSnapshot
 from airflow_ml_pipelines.core.sources import Sources
-from airflow_ml_pipelines.core.spec import StepSpec
+from airflow_ml_pipelines.core.spec import EnvironmentSpec, StepSpec, is_by_digest
 from airflow_ml_pipelines.core.workspace import Workspace
 
 __all__ = ["Planner", "make_plan"]
@@ -63,16 +63,19 @@ class Planner:
         self.sources = Sources(workspace, run.spec.base_directory)
         self._folder = RunFolder(workspace.store, run.pipeline, run.run)
         self._planned: dict[str, StepDocument] = {}
+        self._images: dict[tuple[str | None, str], tuple[str, str]] = {}
 
     def plan(self, step: StepSpec) -> StepPlan:
         """Return the plan of a step whose predecessors were planned before it."""
         snapshot = self.sources.snapshot(step)
+        environment, image_unknown = self._identify_image(step, self.sources.environment(step))
         prepared = StepPlan(
             step=step.id,
             decision="run",
             snapshot=snapshot.digest,
             hash_paths=self.sources.hash_paths(step),
-            environment=self.sources.environment(step),
+            environment=environment,
+            image_unknown=image_unknown,
             data=outside_data(step, self.workspace, self.run.parameters),
         )
         context = self.open(step, prepared, snapshot)
@@ -98,6 +101,21 @@ class Planner:
     def tell(self, step: str, explanation: Explanation) -> None:
         """Let the steps after a planned one take another explanation of it for their own."""
         self._planned[step] = msgspec.structs.replace(self._planned[step], explanation=explanation)
+
+    def _identify_image(self, step: StepSpec, environment: EnvironmentSpec) -> tuple[EnvironmentSpec, str]:
+        """Return an environment with its image by digest; and why that can't be told, where it can't."""
+        image = environment.image
+        if image is None or is_by_digest(image) or not step.allow_reuse:
+            return environment, ""
+        asked = step.compute_target, image
+        if asked not in self._images:
+            try:
+                self._images[asked] = self.workspace.identify_image(image, step.compute_target), ""
+            except ComputeTargetException as error:
+                text = f"image {image!r} can't be told from another of that name ({error}): name it by digest"
+                self._images[asked] = image, text
+        found, unknown = self._images[asked]
+        return msgspec.structs.replace(environment, image=found), unknown
 
     def _decide(self, context: StepContext) -> StepPlan:
         step = context.step

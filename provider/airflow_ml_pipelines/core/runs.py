@@ -133,7 +133,8 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param snapshot: the digest of its source directory.
     :param archive: where the snapshot lies, under the workspace's root; "" where it is not needed.
     :param hash_paths: the digest of each of its ``hash_paths``.
-    :param environment: with names resolved.
+    :param environment: with names resolved; its image by digest where that can be told.
+    :param image_unknown: why the digest of its image can't be told; "" where it can, or there is none.
     :param data: each input from outside with names and parameters resolved.
     :param key: None where the decision depends on steps before it, and where it can't be computed.
     :param outputs: for ``reuse``.
@@ -150,6 +151,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     archive: str = ""
     hash_paths: dict[str, str] = {}
     environment: EnvironmentSpec
+    image_unknown: str = ""
     data: dict[str, Data] = {}
     key: str | None = None
     outputs: dict[str, OutputDocument] = {}

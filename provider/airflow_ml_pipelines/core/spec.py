@@ -36,6 +36,7 @@ __all__ = [
     "TabularFormat",
     "Text",
     "TransferSpec",
+    "is_by_digest",
 ]
 
 InputMode = Literal["mount", "download", "direct"]
@@ -256,6 +257,11 @@ class EnvironmentSpec(_Spec, frozen=True, kw_only=True):
 
 DEFAULT_ENVIRONMENT = EnvironmentSpec()
 """The interpreter that runs the pipeline, as it is."""
+
+
+def is_by_digest(image: str) -> bool:
+    """Return whether an image's name is one that never stands for another image."""
+    return "@sha256:" in image or image.startswith("sha256:")
 
 
 # --- published pipelines ------------------------------------------------------------------------------------------

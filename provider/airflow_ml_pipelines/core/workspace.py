@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -66,6 +66,9 @@ FILE_STORE = "workspacefilestore"
 LOCAL_TARGET = "local"
 """The compute target that every workspace has: the machine that runs the step's task."""
 
+IdentifyImage = Callable[[ComputeTargetSpec, str], str]
+"""Returns the name by digest of the image that a name stands for now, as a compute target has it."""
+
 _CURATED = "AzureML-"
 
 
@@ -85,6 +88,7 @@ class Workspace:
     :param server: the Airflow server that runs what is published.
     :param mlflow: the address of the MLflow server that is told what steps log.
     :param lease_seconds: how long a step that others wait for may give no sign of life.
+    :param identify_image: asks compute targets for the digests of images; None where nobody can ask them.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Workspace:
         mlflow: str | None = None,
         lease_seconds: float = 60,
         cache_directory: Path | None = None,
+        identify_image: IdentifyImage | None = None,
     ) -> None:
         self.name = name
         self.file = file
@@ -112,6 +117,7 @@ class Workspace:
         self.mlflow = mlflow
         self.lease_seconds = lease_seconds
         self.cache_directory = cache_directory or default_cache_directory()
+        self._identify_image = identify_image
         self._root = _checked(root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root)))
         self._where = f"workspace {name!r} ({file or self._root.url})"
         self._lock = threading.RLock()
@@ -318,6 +324,16 @@ class Workspace:
     def unregister_compute_target(self, name: str) -> None:
         """Forget a registered compute target. :raises ComputeTargetException: where it was not registered."""
         self._compute_targets.unregister(name)
+
+    def identify_image(self, image: str, target: str | None) -> str:
+        """Return the name by digest of the image that a name stands for now on a compute target.
+
+        :raises ComputeTargetException: where that can't be told.
+        """
+        spec = self.compute_target(target)
+        if self._identify_image is None:
+            raise ComputeTargetException(f"compute target {spec.name!r} can't be asked for its digest")
+        return self._identify_image(spec, image)
 
     # --- environments --------------------------------------------------------------------------------------------
 

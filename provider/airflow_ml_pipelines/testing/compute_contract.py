@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_pipelines.core.decide import Go, decide, open_step
+from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.new_run import new_run
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import (
@@ -42,12 +43,13 @@ from airflow_ml_pipelines.core.spec import (
     PipelineSpec,
     StepSpec,
     Text,
+    is_by_digest,
 )
 from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
 from airflow_ml_pipelines.execution.step import run_step
 from airflow_ml_pipelines.execution.targets.port import ComputeTarget
-from airflow_ml_pipelines.execution.targets.registry import open_target, using_target
+from airflow_ml_pipelines.execution.targets.registry import identify_image, open_target, using_target
 
 __all__ = ["ComputeTargetContract", "ContractProject", "ContractRun"]
 
@@ -106,7 +108,13 @@ class ContractProject:
         self._used = None if isinstance(target, ComputeTargetSpec) else target
         self.spec = target if isinstance(target, ComputeTargetSpec) else ComputeTargetSpec("contract")
         targets = [self.spec] if self.spec.name != "local" else []
-        self.workspace = Workspace("contract", folder / "workspace", compute_targets=targets, lease_seconds=5)
+        self.workspace = Workspace(
+            "contract",
+            folder / "workspace",
+            compute_targets=targets,
+            lease_seconds=5,
+            identify_image=identify_image,
+        )
         self.workspace.datastore().put("in/a.txt", b"some data")
         self._runs = 0
 
@@ -212,6 +220,13 @@ class ComputeTargetContract:
 
     def test_it_can_be_used(self, project: ContractProject) -> None:
         project.opened().check()
+
+    def test_an_image_is_told_by_its_digest_or_not_at_all(self, project: ContractProject) -> None:
+        try:
+            found = project.opened().identify_image("no/such:image")
+        except ComputeTargetException:
+            return
+        assert is_by_digest(found)
 
     def test_what_the_script_writes_is_told_line_by_line_and_kept(self, project: ContractProject) -> None:
         run = project.run("import sys; print('héllo\\nworld'); print('oh', file=sys.stderr)")

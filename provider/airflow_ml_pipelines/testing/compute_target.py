@@ -106,6 +106,10 @@ class FakeComputeTarget:
     def check(self) -> None:
         """Return: it can always be used."""
 
+    def identify_image(self, image: str) -> str:
+        """Return a digest of the name alone: what it stands for never changes."""
+        return f"{image.partition('@')[0]}@sha256:{digest_bytes(image.encode())}"
+
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:  # noqa: ARG002
         """Note the environment; nothing is made."""
         with self._lock:

@@ -56,7 +56,7 @@ def memory_workspace(name: str = "test") -> Iterator[dag_factory.Workspace]:
         # beside what is kept in memory there are a few files while scripts run
         place = secrets.token_hex(8)
         try:
-            yield dag_factory.Workspace(Workspace(name, f"{_TOP}/{place}", cache_directory=Path(folder)))
+            yield dag_factory.Workspace(_core(name, f"{_TOP}/{place}", Path(folder)))
         finally:
             open_store(_TOP).remove(place)
 
@@ -200,7 +200,7 @@ def _kept_workspace() -> Iterator[dag_factory.Workspace]:
 
     with tempfile.TemporaryDirectory(prefix="ml-pipelines-test-") as folder:
         place = secrets.token_hex(8)
-        workspace = dag_factory.Workspace(Workspace("test", f"{_TOP}/{place}", cache_directory=Path(folder)))
+        workspace = dag_factory.Workspace(_core("test", f"{_TOP}/{place}", Path(folder)))
         weakref.finalize(workspace, open_store(_TOP).remove, place).atexit = False
         yield workspace
 
@@ -259,3 +259,7 @@ def _contents(files: Files) -> Iterator[tuple[str, bytes]]:
         yield "", files.read_bytes()
     else:
         yield "", files.encode() if isinstance(files, str) else files
+
+
+def _core(name: str, root: str, cache: Path) -> Workspace:
+    return Workspace(name, root, cache_directory=cache, identify_image=registry.identify_image)

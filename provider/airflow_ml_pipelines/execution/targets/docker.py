@@ -88,6 +88,10 @@ class DockerTarget:
         """Ask the engine whether it is there."""
         self.engine.ping()
 
+    def identify_image(self, image: str) -> str:
+        """Ask the engine for the digest, and where it has no such image the registry."""
+        return self.engine.local_digest(image) or self.engine.registry_digest(image)
+
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
         """Make the image that has the environment, where the engine and the registry have none."""
         version = environment.python or f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -95,6 +95,28 @@ class DockerEngine:
             return None
         return found
 
+    def local_digest(self, name: str) -> str | None:
+        """Return the name by digest of an image that the engine has, None where it has none of that name."""
+        found = self.inspect_image(name)
+        if found is None:
+            return None
+        repository, _ = split_image(name)
+        known = [item for item in found.get("RepoDigests") or () if item.partition("@")[0] == repository]
+        return str(known[0] if known else found["Id"])
+
+    def registry_digest(self, name: str) -> str:
+        """Return the name by digest of an image that a registry has. :raises ComputeTargetException: where it can't tell."""
+        client = self.client
+        repository, _ = split_image(name)
+        try:
+            with self.errors(f"ask the registry for image {name}"):
+                found = client.inspect_distribution(name, auth_config=self._credentials())
+        except not_found() as error:
+            raise ComputeTargetException(
+                f"{self.where}: there is no image {name!r}, neither on the engine nor in its registry ({error})"
+            ) from None
+        return f"{repository}@{found['Descriptor']['digest']}"
+
     def pull(self, name: str) -> None:
         """Fetch an image from its registry. :raises ComputeTargetException: where it can't be had."""
         import docker.errors

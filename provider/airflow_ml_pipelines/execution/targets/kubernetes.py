@@ -102,6 +102,10 @@ class KubernetesTarget:
         with self.cluster.errors("list pods"):
             api.list_namespaced_pod(self.cluster.namespace, limit=1, _request_timeout=30)
 
+    def identify_image(self, image: str) -> str:
+        """Ask the registry for the digest, through the Docker engine that makes images."""
+        return self._builder().registry_digest(image)
+
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
         """Make the image that has the environment, where packages are asked for; else name the one that has it."""
         version = environment.python or f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -113,7 +117,7 @@ class KubernetesTarget:
             interpreter = environment.interpreter if environment.user_managed else "python"
             return Prepared("python3" if interpreter == "python" else interpreter, base)
         images = Images(
-            DockerEngine(f"{self._where}, its builder", self._options.builder),
+            self._builder(),
             workspace.cache_directory / "images",
             registry=self._options.registry,
         )
@@ -175,6 +179,9 @@ class KubernetesTarget:
                 with suppress(NotFoundError), self.cluster.errors("remove a pod"):
                     remove(name, namespace, grace_period_seconds=0)
             yield Reaped(name, owner, reason)
+
+    def _builder(self) -> DockerEngine:
+        return DockerEngine(f"{self._where}, its builder", self._options.builder)
 
     def _job(self, name: str, job: Job, workspace: Workspace) -> PodJob:
         memory = self._resources.memory

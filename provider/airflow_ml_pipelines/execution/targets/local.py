@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.environments import ensure_environment
@@ -23,6 +24,10 @@ class LocalTarget:
 
     def check(self) -> None:
         """Return: this machine is there."""
+
+    def identify_image(self, image: str) -> str:  # noqa: ARG002
+        """Refuse: scripts run without images here."""
+        raise ComputeTargetException(f"compute target {self.name!r} runs scripts without images")
 
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
         """Make a virtual environment, where packages are asked for. Images are for targets that run containers."""

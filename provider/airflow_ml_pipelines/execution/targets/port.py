@@ -131,6 +131,14 @@ class ComputeTarget(Protocol):
     def check(self) -> None:
         """Return where it can be used. :raises ComputeTargetException: where it can't; says what to do."""
 
+    def identify_image(self, image: str) -> str:
+        """Return the name by digest of the image that a name stands for now, which the reuse key has.
+
+        It may be ``repository@sha256:…``, or ``sha256:…`` alone; steps are run with it.
+
+        :raises ComputeTargetException: where that can't be told: the step runs, and no other run takes its result.
+        """
+
     def prepare(self, environment: EnvironmentSpec, workspace: Workspace, *, log: Log) -> Prepared:
         """Make an environment ready; at once where it was ready before.
 

@@ -18,6 +18,7 @@ from airflow_ml_pipelines.execution.targets.port import ComputeTarget
 __all__ = [
     "GROUP",
     "check_target",
+    "identify_image",
     "open_target",
     "read_options",
     "target_types",
@@ -47,6 +48,11 @@ def open_target(spec: ComputeTargetSpec) -> ComputeTarget:
     :raises ComputeTargetException: where there is no such type, or its options are wrong.
     """
     return _used if _used is not None else _factory(spec)(spec)
+
+
+def identify_image(spec: ComputeTargetSpec, image: str) -> str:
+    """Ask a compute target for the name by digest of an image. :raises ComputeTargetException: where it can't tell."""
+    return open_target(spec).identify_image(image)
 
 
 def check_target(spec: ComputeTargetSpec) -> None:
