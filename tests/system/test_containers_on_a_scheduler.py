@@ -1,10 +1,12 @@
-"""Steps in containers, run by a real scheduler: killed tasks, lost workers, results that both worlds share."""
+"""Steps in containers and pods, run by a real scheduler: killed tasks, lost workers, results that all share."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -21,6 +23,11 @@ from airflow_ml_pipelines.workspace_file import load_workspace
 from dag_factory.definition import PipelineDefinition
 
 docker = pytest.importorskip("docker")
+pytest.importorskip("kubernetes")
+
+EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
+KINDS = ("docker", "kubernetes")
+STEPS = {"prepare", "train_logistic", "train_forest", "compare"}
 
 SCRIPT = """
     import pathlib, sys, time
@@ -34,7 +41,7 @@ SCRIPT = """
 """
 
 PIPELINE = """
-    name: boxed
+    name: boxed-KIND
     retries: 1
     retry_delay: 1
     parameters: {word: first}
@@ -42,31 +49,55 @@ PIPELINE = """
       one:
         script: step.py
         source_directory: source
-        compute_target: box
+        compute_target: KIND
         outputs: {out: }
         arguments: [GATE, "${{ outputs.out }}", "${{ parameters.word }}"]
 """
 
+DIGITS = """
+    extends: EXAMPLES/digits.pipeline.yaml
+    name: digits-KIND
+    default_compute_target: KIND
+    default_environment:
+      pip: [joblib, matplotlib, numpy, scikit-learn]
+"""
+
 
 class Boxed:
-    """An Airflow whose steps run in containers."""
+    """An Airflow whose steps run in containers and pods."""
 
-    def __init__(self, folder: Path, docker_url: str, image: str) -> None:
+    def __init__(self, folder: Path, docker_url: str, image: str, cluster) -> None:
         self.gate = folder / "gate"
         self.dags = folder / "dags"
+        self.cluster = cluster
         (self.dags / "source").mkdir(parents=True)
         self.gate.mkdir()
         (self.gate / "ran.log").touch()
         (self.dags / "source" / "step.py").write_text(textwrap.dedent(SCRIPT))
-        (self.dags / "boxed.pipeline.yaml").write_text(
-            textwrap.dedent(PIPELINE).replace("GATE", str(self.gate))
-        )
+        for kind in KINDS:
+            self.write(f"boxed-{kind}", PIPELINE, KIND=kind, GATE=str(self.gate))
+        for kind in (*KINDS, "local"):
+            self.write(f"digits-{kind}", DIGITS, KIND=kind, EXAMPLES=str(EXAMPLES))
         (self.dags / "load.py").write_text(
             "from dag_factory import load_pipelines  # airflow DAG\n\nload_pipelines()\n"
         )
-        box = {"type": "docker", "url": docker_url, "image": image, "mounts": [f"{self.gate}:{self.gate}"]}
+        mounts = [f"{self.gate}:{self.gate}"]
+        targets = {
+            "docker": {"type": "docker", "url": docker_url, "image": image, "mounts": mounts},
+            "kubernetes": {
+                "type": "kubernetes",
+                "config_file": str(cluster.kubeconfig(folder / "kubeconfig")),
+                "image": image,
+                "builder": docker_url,
+                "volumes": [{"name": "here", "hostPath": {"path": str(folder)}}],
+                "volume_mounts": [{"name": "here", "mountPath": str(folder)}],
+                "shared_paths": True,
+            },
+        }
         file = folder / "workspace.yaml"
-        file.write_text(json.dumps({"name": "boxed", "compute_targets": {"box": box}, "lease_seconds": 8}))
+        file.write_text(json.dumps({"name": "boxed", "compute_targets": targets, "lease_seconds": 8}))
+        make_data = [sys.executable, str(EXAMPLES / "make_data.py"), "--workspace", str(file)]
+        subprocess.run(make_data, check=True, stdout=subprocess.DEVNULL)
         self.workspace = load_workspace(file)
         self.client = docker.APIClient(base_url=docker_url, version="auto")
         self.airflow = LocalAirflow(
@@ -77,13 +108,31 @@ class Boxed:
                 "scheduler.task_instance_heartbeat_timeout": "10",
                 "scheduler.task_instance_heartbeat_timeout_detection_interval": "2",
             },
+            environment={"ML_PIPELINES_CACHE": str(folder / "cache")},
         )
 
-    def start(self, word: str, *, hold: bool = False) -> str:
-        if hold:
-            (self.gate / f"hold-{word}").touch()
-        self.airflow.wait_for_dag("boxed")
-        return self.airflow.trigger("boxed", {"word": word})
+    def write(self, name: str, text: str, **values: str) -> None:
+        text = textwrap.dedent(text)
+        for word, value in values.items():
+            text = text.replace(word, value)
+        (self.dags / f"{name}.pipeline.yaml").write_text(text)
+
+    def run(self, name: str, **conf: object) -> RunFolder:
+        """Run a pipeline to its good end."""
+        self.airflow.wait_for_dag(name)
+        run_id = self.airflow.trigger(name, conf)
+        state = self.airflow.wait_for_run(name, run_id, timeout=240)
+        folder = RunFolder(self.workspace.store, name, run_id)
+        assert state == "success", {step: found.error for step, found in folder.steps().items()}
+        return folder
+
+    def start(self, kind: str, word: str) -> str:
+        """Start a run whose script waits."""
+        self.airflow.wait_for_dag(f"boxed-{kind}")
+        (self.gate / f"hold-{word}").touch()
+        run_id = self.airflow.trigger(f"boxed-{kind}", {"word": word})
+        self.wait_until(lambda: self.ran(word))
+        return run_id
 
     def release(self, word: str) -> None:
         (self.gate / f"hold-{word}").unlink()
@@ -91,7 +140,10 @@ class Boxed:
     def ran(self, word: str) -> int:
         return (self.gate / "ran.log").read_text().split().count(word)
 
-    def containers(self) -> list:
+    def left(self, kind: str) -> list:
+        """What the target has of the workspace's jobs."""
+        if kind == "kubernetes":
+            return list(self.cluster.objects)
         label, value = workspace_label(self.workspace)
         return self.client.containers(all=True, filters={"label": [f"{label}={value}"]})
 
@@ -105,49 +157,69 @@ class Boxed:
 @pytest.fixture(scope="module")
 def boxed(docker_url, tmp_path_factory):
     from servers.docker_engine import BASE_IMAGE
+    from servers.kubernetes import KubernetesServer
 
-    made = Boxed(tmp_path_factory.mktemp("boxed"), docker_url, BASE_IMAGE)
-    with made.airflow:
-        yield made
-    made.client.close()
+    with KubernetesServer(docker_url).running() as cluster:
+        made = Boxed(tmp_path_factory.mktemp("boxed"), docker_url, BASE_IMAGE, cluster)
+        with made.airflow:
+            yield made
+        made.client.close()
 
 
-def test_a_run_in_containers_is_reused_by_one_without_and_the_other_way_round(boxed):
-    definition = PipelineDefinition.from_yaml(boxed.dags / "boxed.pipeline.yaml")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_in_containers_is_reused_by_one_without_and_the_other_way_round(boxed, kind):
+    definition = PipelineDefinition.from_yaml(boxed.dags / f"boxed-{kind}.pipeline.yaml")
     spec = definition.to_spec()
     here = msgspec.structs.replace(
         spec, steps=tuple(msgspec.structs.replace(step, compute_target="local") for step in spec.steps)
     )
-    run_id = boxed.start("shared")
-    assert boxed.airflow.wait_for_run("boxed", run_id) == "success"
-    assert (
-        run_pipeline(boxed.workspace, new_run(here, parameters={"word": "shared"})).steps["one"].status
-        == "reused"
-    )
-    assert (
-        run_pipeline(boxed.workspace, new_run(here, parameters={"word": "back"})).steps["one"].status
-        == "finished"
-    )
-    run_id = boxed.start("back")
-    assert boxed.airflow.wait_for_run("boxed", run_id) == "success"
-    assert (boxed.ran("shared"), boxed.ran("back")) == (1, 1)
-    assert boxed.containers() == []
+
+    def run_here(word):
+        return run_pipeline(boxed.workspace, new_run(here, parameters={"word": word})).steps["one"].status
+
+    boxed.run(f"boxed-{kind}", word=f"{kind}-shared")
+    assert run_here(f"{kind}-shared") == "reused"
+    assert run_here(f"{kind}-back") == "finished"
+    boxed.run(f"boxed-{kind}", word=f"{kind}-back")
+    assert (boxed.ran(f"{kind}-shared"), boxed.ran(f"{kind}-back")) == (1, 1)
+    assert boxed.left(kind) == []
 
 
-def test_marking_the_task_as_failed_removes_the_container(boxed):
-    run_id = boxed.start("doomed", hold=True)
-    boxed.wait_until(lambda: boxed.ran("doomed"))
-    assert len(boxed.containers()) == 1
-    path = f"/api/v2/dags/boxed/dagRuns/{run_id}/taskInstances/one.run"
+@pytest.mark.parametrize(("first", "others"), [("docker", ("kubernetes", "local")), ("local", ("docker",))])
+def test_the_example_runs_in_one_place_and_is_reused_in_the_others(boxed, first, others):
+    depth = {"docker": 6, "local": 7}[first]
+    made = boxed.run(f"digits-{first}", max_depth=depth)
+    ran = {name for name, step in made.steps().items() if step.status == "finished"}
+    assert {"train_forest", "compare"} <= ran
+    for other in others:
+        again = boxed.run(f"digits-{other}", max_depth=depth).steps()
+        assert {step.status for step in again.values()} == {"reused"}, other
+    assert boxed.left("docker") == []
+    assert boxed.left("kubernetes") == []
+
+
+def test_the_example_runs_in_pods(boxed):
+    made = boxed.run("digits-kubernetes", max_depth=5, regenerate_outputs=True).steps()
+    assert {name: step.status for name, step in made.items()} == dict.fromkeys(STEPS, "finished")
+    assert boxed.left("kubernetes") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_marking_the_task_as_failed_removes_the_container(boxed, kind):
+    word = f"{kind}-doomed"
+    run_id = boxed.start(kind, word)
+    assert boxed.left(kind)
+    path = f"/api/v2/dags/boxed-{kind}/dagRuns/{run_id}/taskInstances/one.run"
     boxed.airflow.request("PATCH", path, {"new_state": "failed"})
-    boxed.wait_until(lambda: boxed.containers() == [], 30)
-    boxed.release("doomed")
+    boxed.wait_until(lambda: boxed.left(kind) == [], 30)
+    boxed.release(word)
 
 
-def test_the_retry_takes_over_the_container_of_a_worker_that_was_killed(boxed):
-    run_id = boxed.start("lost", hold=True)
-    boxed.wait_until(lambda: boxed.ran("lost"))
-    folder = RunFolder(boxed.workspace.store, "boxed", run_id)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_retry_takes_over_the_container_of_a_worker_that_was_killed(boxed, kind):
+    word = f"{kind}-lost"
+    run_id = boxed.start(kind, word)
+    folder = RunFolder(boxed.workspace.store, f"boxed-{kind}", run_id)
     key = folder.read_step("one").key
     [lease] = [info.path for info in boxed.workspace.store.walk(f"leases/{key[:2]}/{key}")]
     task = json.loads(boxed.workspace.store.get(lease))["process"]
@@ -155,9 +227,9 @@ def test_the_retry_takes_over_the_container_of_a_worker_that_was_killed(boxed):
     for process in (supervisor, task):
         os.kill(process, signal.SIGKILL)
     time.sleep(1)
-    assert len(boxed.containers()) == 1
-    boxed.release("lost")
-    assert boxed.airflow.wait_for_run("boxed", run_id, timeout=120) == "success"
-    assert boxed.ran("lost") == 1
+    assert boxed.left(kind)
+    boxed.release(word)
+    assert boxed.airflow.wait_for_run(f"boxed-{kind}", run_id, timeout=120) == "success"
+    assert boxed.ran(word) == 1
     assert folder.read_step("one").attempt == 1
-    assert boxed.containers() == []
+    assert boxed.left(kind) == []
