@@ -23,7 +23,10 @@ _KEPT_LINES = 20_000
 
 
 class Feed:
-    """Lines about a run, kept for readers that come late; a run's :class:`Listener`."""
+    """Lines about a run, kept for readers that come late; a run's :class:`Listener`.
+
+    :ivar planned: set once the run's plan is in its folder, or will not come.
+    """
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
@@ -31,9 +34,11 @@ class Feed:
         self._count = 0
         self._closed = False
         self._changed = threading.Condition()
+        self.planned = threading.Event()
 
     def on_plan(self, plan: PlanDocument) -> None:
         """Take what the run is going to do."""
+        self.planned.set()
         self._add(*narrate_plan(plan, self._names))
 
     def on_step(self, document: StepDocument) -> None:
@@ -49,6 +54,7 @@ class Feed:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self.planned.set()
 
     def follow(self, timeout: float) -> Iterator[str | None]:
         """Yield every line, and None each time that none came for a while; end when there will be no more."""

@@ -329,6 +329,8 @@ class PipelineRun:
         from airflow_ml_pipelines.core.published import pin_run
         from dag_factory.published_pipeline import publish_pinned
 
+        if self._local is not None:
+            self._local.feed.planned.wait()
         return publish_pinned(
             self.workspace,
             pin_run(self.workspace.core, self.folder),

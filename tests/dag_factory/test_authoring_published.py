@@ -88,6 +88,14 @@ def test_a_new_version_says_how_it_differs_from_the_one_before(ws, project, pipe
     assert "source: say.py changed" in "; ".join(step.reasons)
 
 
+def test_a_run_that_has_just_begun_can_be_published(ws, pipeline):
+    for number in range(3):
+        started = pipeline.submit("talks", pipeline_parameters={"word": f"word {number}"})
+        published = started.publish_pipeline(name="early")
+        assert published.get_step_names() == ["say"]
+        started.wait_for_completion(show_output=False)
+
+
 def test_it_is_found_by_its_id_and_listed(ws, pipeline):
     one = pipeline.publish(name="My Pipeline", description="About words.", version="1.0")
     two = pipeline.publish(name="My Pipeline")
