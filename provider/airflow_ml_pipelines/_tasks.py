@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,6 @@ import msgspec
 
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, Asset, conf
 from airflow_ml_pipelines.connections import use_airflow_connections
-from airflow_ml_pipelines.core.canonical import pretty_json
 from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
@@ -23,6 +21,7 @@ from airflow_ml_pipelines.core.errors import (
     NotFoundError,
     WorkspaceError,
 )
+from airflow_ml_pipelines.core.place import read_place
 from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument, StepPlan
 from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.store import join
@@ -39,16 +38,13 @@ __all__ = [
     "open_workspace",
     "plain_errors",
     "prepare_step",
-    "read_place",
     "reused_from_url",
     "shorten",
     "stop_after_failure",
     "with_archive",
     "workspace_path",
-    "write_place",
 ]
 
-_PLACE = "airflow.json"
 _LONGEST = 300
 
 TOLD = {"recorded": "the other run has made the result", "free": "nobody makes the result any more"}
@@ -196,38 +192,6 @@ def with_archive(context: StepContext) -> StepContext:
 def dataset_asset(name: str) -> Any:
     """Return the Airflow asset that a dataset of a workspace is."""
     return Asset(name=name, uri=f"ml-pipelines://datasets/{quote(name, safe='')}")
-
-
-# --- where in Airflow a run is -----------------------------------------------------------------------------------
-
-
-def write_place(folder: RunFolder, dag_id: str, run_id: str, tasks: Mapping[str, str]) -> None:
-    """Write into a run's folder which DAG run it is, so that others can link to it.
-
-    :param tasks: the task that runs each step.
-    :raises DefinitionError: where another DAG has a run of the same pipeline and id.
-    """
-    known = read_place(folder)
-    if known is not None and known["dag_id"] != dag_id:
-        raise DefinitionError(
-            f"run {run_id!r} of pipeline {folder.pipeline!r} belongs to DAG {known['dag_id']!r}: two DAGs of one "
-            "pipeline need a name each for their pipelines, or run ids that differ"
-        )
-    document = {"schema": 1, "dag_id": dag_id, "run_id": run_id, "tasks": dict(tasks)}
-    folder.store.put(f"{folder.path}/{_PLACE}", pretty_json(document))
-
-
-def read_place(folder: RunFolder) -> dict[str, Any] | None:
-    """Return which DAG run a run is, as :func:`write_place` wrote it; None where no scheduler ran it."""
-    try:
-        document = json.loads(folder.store.get(f"{folder.path}/{_PLACE}"))
-        return {
-            "dag_id": str(document["dag_id"]),
-            "run_id": str(document["run_id"]),
-            "tasks": dict(document["tasks"]),
-        }
-    except (NotFoundError, ValueError, KeyError, TypeError):  # it only serves links
-        return None
 
 
 def reused_from_url(workspace: Workspace, origin: Origin | None, *, run_only: bool = False) -> str:

@@ -47,7 +47,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{package}.triggers.files", f"{package}.triggers.reuse"],
             }
         ],
-        "extra-links": [f"{package}.links.ReusedFromLink"],
+        "extra-links": [f"{package}.links.ReusedFromLink", f"{package}.links.StepLink"],
         "cli": ["dag_factory.airflow_cli.get_commands"],
         "asset-uris": [{"schemes": ["ml-pipelines"], "handler": None}],
         "config": {

@@ -1,9 +1,10 @@
 import pytest
 
-from airflow_ml_pipelines._tasks import reused_from_url, write_place
+from airflow_ml_pipelines._tasks import reused_from_url
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.place import write_place
 from airflow_ml_pipelines.core.runs import Origin, RunFolder
-from airflow_ml_pipelines.links import ReusedFromLink, task_url
+from airflow_ml_pipelines.links import ReusedFromLink, StepLink, task_url
 
 PLACE = {"dag_id": "a b", "run_id": "manual__2026+1", "tasks": {"train": "train.run"}}
 ORIGIN = Origin(pipeline="p", run="r", step="train", attempt=1, id="p.r.train.1")
@@ -48,3 +49,12 @@ def test_two_dags_can_not_be_the_same_run(workspace):
 def test_the_link_has_a_name_and_leads_nowhere_by_itself():
     assert ReusedFromLink().name == "Reused from"
     assert ReusedFromLink().get_link(object(), ti_key=None) == ""
+
+
+def test_the_step_of_a_task_is_its_tab():
+    class Key:
+        dag_id, run_id, task_id = "one/two", "manual__2026-11-21T10:00:00+00:00", "s1.run"
+
+    assert StepLink().get_link(object(), ti_key=Key) == (
+        "/dags/one%2Ftwo/runs/manual__2026-11-21T10%3A00%3A00%2B00%3A00/tasks/s1.run/plugin/ml-pipelines-step"
+    )

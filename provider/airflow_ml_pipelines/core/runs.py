@@ -39,6 +39,7 @@ __all__ = [
     "find_runs",
     "list_runs",
     "open_run",
+    "status_of",
 ]
 
 SCHEMA = 1
@@ -341,7 +342,7 @@ class RunFolder:
         result = self.read_result()
         if result is not None:
             return result.status
-        return _status(self.steps())
+        return status_of(self.steps())
 
     def _read(self, path: str, kind: type[_T]) -> _T | None:
         try:
@@ -428,7 +429,8 @@ def _reused(plan: PlanDocument, step: str) -> StepDocument | None:
     )
 
 
-def _status(steps: Mapping[str, StepDocument]) -> RunStatus:
+def status_of(steps: Mapping[str, StepDocument]) -> RunStatus:
+    """Return how a run stands by how its steps do."""
     states = {document.status for document in steps.values()}
     if not states:
         return "NotStarted"

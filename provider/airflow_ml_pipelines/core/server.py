@@ -14,7 +14,20 @@ from urllib.request import Request, urlopen
 from airflow_ml_pipelines.core.credentials import check_url, variable_name
 from airflow_ml_pipelines.core.errors import MlPipelinesError, WorkspaceError
 
-__all__ = ["API", "TOKEN", "URL", "AirflowServer", "ServerError", "dag_path", "find_server", "run_path"]
+__all__ = [
+    "API",
+    "STEP_ROUTE",
+    "TOKEN",
+    "URL",
+    "AirflowServer",
+    "ServerError",
+    "dag_path",
+    "find_server",
+    "run_path",
+]
+
+STEP_ROUTE = "ml-pipelines-step"
+"""What the tab of a task that shows its step is called in the addresses of Airflow's UI."""
 
 URL = "AIRFLOW_API_URL"
 """The environment variable that has the address where the workspace file names none."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_ml_pipelines._airflow import BaseOperator, DownstreamTasksSkipped
-from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten, write_place
+from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten
 from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.place import write_place
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
 from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder
 from airflow_ml_pipelines.core.spec import PipelineSpec

@@ -24,16 +24,16 @@ from airflow_ml_pipelines._tasks import (
     stop_after_failure,
     with_archive,
     workspace_path,
-    write_place,
 )
 from airflow_ml_pipelines.core.decide import Go, Hit, StepContext, Wait, decide
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.errors import DefinitionError, StepCanceledError, did_you_mean
+from airflow_ml_pipelines.core.place import write_place
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.links import ReusedFromLink
+from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.operators.step_arguments import InputSource, OutputReference, digest_step
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
 
@@ -58,7 +58,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
     :param kwargs: of every operator.
     """
 
-    operator_extra_links = (ReusedFromLink(),)
+    operator_extra_links = (ReusedFromLink(), StepLink())
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What this package adds to Airflow: the timetable of schedules, and REST calls for what is published and for runs.
+"""What this package adds to Airflow: the timetable of schedules, REST calls for what is published and for runs, and pages.
 
 Every process of Airflow imports plugins, so nothing is imported here that only the API server needs; the application is
 made when it gets its first request.
@@ -14,6 +14,7 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.plugins_manager import AirflowPlugin
 
+from airflow_ml_pipelines.core.server import STEP_ROUTE
 from airflow_ml_pipelines.timetables import RecurrenceTimetable
 
 __all__ = ["PREFIX", "MlPipelinesPlugin"]
@@ -43,10 +44,37 @@ class _LazyApp:
 
 
 class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
-    """Mounts the REST calls below :data:`PREFIX`, and lets Airflow store the timetable."""
+    """Mounts the REST calls and pages below :data:`PREFIX`, and lets Airflow store the timetable."""
 
     name = "ml_pipelines"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [
         {"app": _LazyApp(), "url_prefix": PREFIX, "name": "ML Pipelines"}
     ]
     timetables: ClassVar[list[type]] = [RecurrenceTimetable]
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {
+            "name": "ML pipelines",
+            "href": f"{PREFIX}/ui/runs",
+            "destination": "nav",
+            "url_route": "ml-pipelines",
+        },
+        {
+            "name": "ML pipeline",
+            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}",
+            "destination": "dag",
+            "url_route": "ml-pipelines-dag",
+        },
+        {
+            "name": "ML pipeline",
+            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "ml-pipelines-run",
+        },
+        {
+            "name": "Step",
+            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}/runs/{{RUN_ID}}/tasks/{{TASK_ID}}",
+            "destination": "task_instance",
+            "url_route": STEP_ROUTE,
+        },
+    ]
+    """Where Airflow's UI has the pages: an entry at the side, and tabs of DAGs, runs and tasks."""

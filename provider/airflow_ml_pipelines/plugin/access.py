@@ -17,7 +17,7 @@ from fastapi import Depends, HTTPException
 from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["Access", "AccessDep", "MissingError", "WorkspaceDep", "readable"]
+__all__ = ["Access", "AccessDep", "MissingError", "WorkspaceDep", "readable", "workspace_of_server"]
 
 
 _T = TypeVar("_T")
@@ -66,11 +66,12 @@ def readable(find: Callable[[], _T], access: Access, dag_id: Callable[[_T], str]
 
 
 @functools.cache
-def _workspace() -> Workspace:
+def workspace_of_server() -> Workspace:
+    """Return the workspace that Airflow's configuration names."""
     from airflow_ml_pipelines._tasks import open_workspace
 
     return open_workspace(None)
 
 
 AccessDep = Annotated[Access, Depends(Access)]
-WorkspaceDep = Annotated[Workspace, Depends(_workspace)]
+WorkspaceDep = Annotated[Workspace, Depends(workspace_of_server)]

@@ -1,9 +1,9 @@
-"""The application below ``/ml-pipelines``: its routes, and how errors are answered."""
+"""The application below ``/ml-pipelines``: its routes and pages, and how errors are answered."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from airflow_ml_pipelines.core.errors import (
     DocumentError,
@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.errors import (
     StoreError,
 )
 from airflow_ml_pipelines.plugin.access import MissingError
+from airflow_ml_pipelines.plugin.page.app import add_pages, is_page, show_error
 from airflow_ml_pipelines.plugin.routes import endpoints, pipelines, runs
 
 __all__ = ["make_app"]
@@ -43,9 +44,12 @@ def make_app() -> FastAPI:
     app.add_exception_handler(MlPipelinesError, _answer_error)
     for routes in (pipelines, endpoints, runs):
         app.include_router(routes.router, prefix="/api/v1")
+    add_pages(app)
     return app
 
 
-def _answer_error(_: Request, error: Exception) -> JSONResponse:
+def _answer_error(request: Request, error: Exception) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if is_page(request):
+        return show_error(request, str(error), status)
     return JSONResponse({"detail": str(error)}, status)

@@ -22,7 +22,7 @@ from airflow_ml_pipelines._tasks import (
 from airflow_ml_pipelines.core.decide import Hit, StepContext, Wait, decide
 from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
-from airflow_ml_pipelines.links import ReusedFromLink
+from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
 
 __all__ = ["ReuseSensor"]
@@ -47,7 +47,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
     :param kwargs: of every sensor; ``timeout`` is how long to wait for another run.
     """
 
-    operator_extra_links = (ReusedFromLink(),)
+    operator_extra_links = (ReusedFromLink(), StepLink())
     ui_color = "#d9ead3"
 
     def __init__(

@@ -8,8 +8,8 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from airflow_ml_pipelines._tasks import read_place
 from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.place import read_place
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.server import dag_path
 from airflow_ml_pipelines.core.workspace import Workspace

@@ -1,0 +1,190 @@
+"""Brings the index up to date: what is new is read, what has ended is not read again, what has gone is forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.run_index.database import (
+    claim,
+    forget_index,
+    give_up,
+    left_of,
+    open_index,
+    read_known,
+    remember_logged,
+    remove_run,
+    write_entry,
+)
+from airflow_ml_pipelines.core.run_index.entry import ENDED, Entry, Logged, read_entry, read_logged
+from airflow_ml_pipelines.core.runs import StepDocument, list_runs
+from airflow_ml_pipelines.core.workspace import Workspace
+
+__all__ = ["Progress", "RunIndex", "Seen"]
+
+_BATCH = 100
+_SOON, _LATE = 3.0, 3600.0
+_SHARE = 0.02
+_FRESH = 1.0
+
+
+class Progress(NamedTuple):
+    """How far the index is.
+
+    :param known: how many runs it has.
+    :param left: how many of those that a listing showed are still to be read.
+    """
+
+    known: int
+    left: int
+
+
+class Seen(NamedTuple):
+    """A DAG run that the scheduler has changed.
+
+    :param since: pass it to the next look.
+    """
+
+    runs: frozenset[tuple[str, str]]
+    since: float
+
+
+class RunIndex:
+    """The index of one workspace, brought up to date in a thread of its own while it is asked.
+
+    :param changed: gives the DAG runs that were changed since a moment, as the scheduler knows them, so that a run that
+        had ended and goes on is read again; nothing where there is no scheduler.
+    """
+
+    def __init__(
+        self, workspace: Workspace, changed: Callable[[float], Seen] = lambda since: Seen(frozenset(), since)
+    ) -> None:
+        self._store = workspace.store
+        name = hashlib.sha256(self._store.url.encode()).hexdigest()[:16]
+        self.file = workspace.cache_directory / "run-index" / f"{name}.sqlite"
+        self._changed = changed
+        self._since = time.time()
+        self._done = 0.0
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def refresh(self, patience: float = 0.5) -> Progress:
+        """Have it brought up to date, wait for that a moment, and return how far it is.
+
+        :param patience: how many seconds to wait; what is not read by then is there later.
+        :raises Exception: what kept the last refresh from its end, such as a store that does not answer.
+        """
+        with self._lock:
+            thread = self._thread
+            if (thread is None or not thread.is_alive()) and time.monotonic() - self._done > _FRESH:
+                thread = self._thread = threading.Thread(target=self._work, name="run-index", daemon=True)
+                thread.start()
+        if thread is not None:
+            thread.join(patience)
+        if self._error is not None and (thread is None or not thread.is_alive()):
+            error, self._error = self._error, None
+            raise error
+        with open_index(self.file) as connection:
+            known = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+            return Progress(known, left_of(connection))
+
+    def look_again(self, pipeline: str, run: str) -> None:
+        """Read one run now, such as one that somebody looks at and that may have changed."""
+        with open_index(self.file) as connection:
+            place = f"{segment(pipeline)}/{segment(run)}"
+            self._write(connection, [(place, self._reader(connection)(place))])
+
+    def update(self) -> None:
+        """Bring it up to date and return when it is, or at once where another process is at it."""
+        seen = self._changed(self._since)
+        with open_index(self.file) as connection:
+            if not claim(connection, left=0):
+                return
+        try:
+            self._catch_up(seen.runs)
+        finally:
+            with open_index(self.file) as connection:
+                give_up(connection)
+        self._since = seen.since
+
+    def _work(self) -> None:
+        try:
+            self.update()
+        except Exception as error:  # noqa: BLE001 - told to whoever asks
+            self._error = error
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                forget_index(self.file)  # damaged: it is made again
+        finally:
+            self._done = time.monotonic()
+
+    def _catch_up(self, changed: frozenset[tuple[str, str]]) -> None:
+        now = time.time()
+        there = [f"{first}/{second}" for first, second in list_runs(self._store)]
+        with open_index(self.file) as connection:
+            rows = connection.execute("SELECT place, dag_id, dag_run, next_look FROM runs").fetchall()
+            known = {row["place"]: row for row in rows}
+            for place in known.keys() - set(there):
+                remove_run(connection, place)
+        wanted = [place for place in there if _is_due(known.get(place), now, changed)]
+        for first in range(0, len(wanted), _BATCH):
+            batch = wanted[first : first + _BATCH]
+            with open_index(self.file) as connection:
+                found = list(each(self._store, self._reader(connection), batch))
+                self._write(connection, zip(batch, found, strict=True))
+                claim(connection, left=len(wanted) - first - len(batch), again=True)
+
+    def _reader(self, connection: sqlite3.Connection) -> Callable[[str], _Found]:
+        """Return what reads a run; it may be called by several threads at once."""
+        lock = threading.Lock()
+
+        def read(place: str) -> _Found:
+            fresh: dict[str, Logged] = {}
+
+            def logged(folder: str, step: StepDocument) -> Logged:
+                with lock:
+                    found = fresh.get(folder) or read_known(connection, folder, step)
+                if found is None:
+                    found = read_logged(self._store, folder)
+                    if step.ended_well:
+                        fresh[folder] = found
+                return found
+
+            pipeline, _, run = place.partition("/")
+            return _Found(read_entry(self._store, pipeline, run, logged), fresh)
+
+        return read
+
+    def _write(self, connection: sqlite3.Connection, found: Iterable[tuple[str, _Found]]) -> None:
+        now = time.time()
+        for place, item in found:
+            if item.entry is None:
+                remove_run(connection, place)
+                continue
+            for folder, logged in item.logged.items():
+                remember_logged(connection, folder, logged)
+            write_entry(connection, item.entry, _next_look(item.entry, now))
+
+
+class _Found(NamedTuple):
+    entry: Entry | None
+    logged: dict[str, Logged]
+
+
+def _is_due(row: sqlite3.Row | None, now: float, changed: frozenset[tuple[str, str]]) -> bool:
+    if row is None or (row["dag_id"], row["dag_run"]) in changed:
+        return True
+    return row["next_look"] is not None and row["next_look"] <= now
+
+
+def _next_look(entry: Entry, now: float) -> float | None:
+    """Return when a run is to be read again: the longer it has been going, the later."""
+    if entry.status in ENDED:
+        return None
+    return now + min(max(_SOON, _SHARE * (now - entry.document.started)), _LATE)
