@@ -55,3 +55,11 @@ def test_a_file_that_shrank_while_it_was_read_has_a_digest(tmp_path):
 def test_a_file_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         digest_file(tmp_path / "none")
+
+
+def test_a_digest_can_be_asked_for_twice_and_between_pieces():
+    digester = Digester()
+    for piece in (b"x" * CHUNK, b"y" * 10, b"z"):
+        digester.update(piece)
+        assert digester.hexdigest() == digester.hexdigest()
+    assert digester.hexdigest() == digest_bytes(b"x" * CHUNK + b"y" * 10 + b"z")

@@ -88,7 +88,7 @@ def test_equal_bytes_have_the_same_version_on_s3(s3):
 
 def test_what_a_data_lake_has_for_a_folder_is_no_object(azurite):
     store = open_store(f"{azurite.bucket('objects')}/lake", **azurite.options)
-    obstore.put(store._store, "folder", b"", attributes={"hdi_isfolder": "true"})
+    obstore.put(store.client, "folder", b"", attributes={"hdi_isfolder": "true"})
     store.put("folder/file", b"x")
     store.put("empty", b"")
     assert store.info("folder") is None

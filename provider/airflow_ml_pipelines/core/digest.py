@@ -50,11 +50,12 @@ class Digester:
             view = view[room:]
 
     def hexdigest(self) -> str:
-        """Return the digest as 64 hexadecimal digits; nothing may come after."""
+        """Return the digest of what has come so far, as 64 hexadecimal digits."""
         if self.size <= CHUNK:
             return self._chunk.hexdigest()
-        self._chunks.update(self._chunk.digest())
-        return self._chunks.hexdigest()
+        chunks = self._chunks.copy()
+        chunks.update(self._chunk.digest())
+        return chunks.hexdigest()
 
 
 def digest_bytes(data: bytes) -> str:

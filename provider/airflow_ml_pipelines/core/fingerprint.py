@@ -19,7 +19,15 @@ from airflow_ml_pipelines.core.statcache import StatCache
 from airflow_ml_pipelines.core.store import Store, join, open_store
 from airflow_ml_pipelines.core.tree import Tree, scan_file, scan_tree
 
-__all__ = ["PENDING", "Fingerprint", "OpenDatastore", "find_location", "fingerprint_data", "list_data"]
+__all__ = [
+    "PENDING",
+    "Fingerprint",
+    "OpenDatastore",
+    "find_location",
+    "fingerprint_data",
+    "list_data",
+    "scan_found",
+]
 
 OpenDatastore = Callable[[str | None], Store]
 OpenUrl = Callable[[str], Store]
@@ -114,7 +122,7 @@ def find_location(location: Location, open_datastore: OpenDatastore, open_url: O
 def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
     if method == "content":
         if found.local is not None:
-            return _of_tree(_scan(found, cache))
+            return _of_tree(scan_found(found, cache))
         if not all(is_strong(info.version) for info in found.objects):
             return _of_manifest(_read(found))
     versions = [(found.relative(info.path), info.size, info.version) for info in found.objects]
@@ -129,7 +137,11 @@ def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
     )
 
 
-def _scan(found: Found, cache: StatCache) -> Tree:
+def scan_found(found: Found, cache: StatCache) -> Tree:
+    """Return the files of a place on this machine with their digests; only what has changed is read.
+
+    :raises DataError: where there is none any more, or one can't be read.
+    """
     local = found.local
     assert local is not None
     if found.kind == "file":

@@ -30,7 +30,7 @@ from airflow_ml_pipelines.core.walk import ASIDE
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["ObstoreStore"]
+__all__ = ["ObstoreStore", "object_version", "open_client"]
 
 _PIECE: Final = 8 << 20
 """Bytes of one request: a large object is read and written in pieces of this size, several at once."""
@@ -53,32 +53,34 @@ class ObstoreStore:
     :param url: as fsspec has it, such as ``s3://bucket/folder`` or ``abfs://container@account.dfs.core.windows.net``.
     :param config: what obstore is given, see :func:`~airflow_ml_pipelines.core.obstore_options.read_options`.
     :raises StoreError: where obstore can't be used with that.
+
+    :ivar client: obstore's own store, which knows paths as this one does.
     """
 
     conditional = True
 
     def __init__(self, url: str, config: ObjectStoreConfig) -> None:
         self.url = url
-        self._config = config
-        self._store = _open(url, config)
+        self.config = config
+        self.client = open_client(url, config)
 
     def __repr__(self) -> str:
         return f"ObstoreStore({self.url!r})"
 
     def get(self, path: str) -> bytes:
-        with self._errors(path, "read"):
-            return bytes(obstore.get(self._store, self._existing(path)).bytes())
+        with self.errors(path, "read"):
+            return bytes(obstore.get(self.client, self._existing(path)).bytes())
 
     def put(self, path: str, data: bytes) -> None:
         target = self._object(path)
-        with self._errors(path, "written"):
-            obstore.put(self._store, target, data, use_multipart=False)
+        with self.errors(path, "written"):
+            obstore.put(self.client, target, data, use_multipart=False)
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._object(path)
-        with self._errors(path, "written"):
+        with self.errors(path, "written"):
             try:
-                obstore.put(self._store, target, data, mode="create", use_multipart=False)
+                obstore.put(self.client, target, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return False
         return True
@@ -88,9 +90,9 @@ class ObstoreStore:
         if not target:
             return None
         try:
-            with self._errors(path, "looked at"):
-                meta = obstore.head(self._store, target)
-                if not meta["size"] and self._config.kind == "azure" and self._is_folder(target):
+            with self.errors(path, "looked at"):
+                meta = obstore.head(self.client, target)
+                if not meta["size"] and self.config.kind == "azure" and self._is_folder(target):
                     return None
         except NotFoundError:
             return None
@@ -98,8 +100,8 @@ class ObstoreStore:
 
     def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         folder = check_path(path)
-        with self._errors(path, "listed"):
-            for metas in obstore.list(self._store, folder or None, chunk_size=_LISTED):
+        with self.errors(path, "listed"):
+            for metas in obstore.list(self.client, folder or None, chunk_size=_LISTED):
                 for meta in metas:
                     name = meta["path"]
                     # some tools mark a folder with an object of its name
@@ -108,39 +110,39 @@ class ObstoreStore:
 
     def folders(self, path: str = "") -> list[str]:
         folder = check_path(path)
-        with self._errors(path, "listed"):
-            found = obstore.list_with_delimiter(self._store, folder or None)["common_prefixes"]
+        with self.errors(path, "listed"):
+            found = obstore.list_with_delimiter(self.client, folder or None)["common_prefixes"]
         return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
 
     def delete(self, path: str) -> None:
         target = self._object(path)
-        with suppress(NotFoundError), self._errors(path, "removed"):
-            obstore.delete(self._store, target)
+        with suppress(NotFoundError), self.errors(path, "removed"):
+            obstore.delete(self.client, target)
 
     def remove(self, path: str) -> None:
         self._object(path)
         infos = self.walk(path, unfinished=True)
         while batch := [info.path for info in itertools.islice(infos, _LISTED)]:
-            with self._errors(path, "removed"):
-                obstore.delete(self._store, batch)
+            with self.errors(path, "removed"):
+                obstore.delete(self.client, batch)
 
     def open(self, path: str) -> BinaryIO:
-        with self._errors(path, "read"):
-            meta = obstore.head(self._store, self._existing(path))
+        with self.errors(path, "read"):
+            meta = obstore.head(self.client, self._existing(path))
         return cast("BinaryIO", io.BufferedReader(_Reader(meta["size"], self._reader(path, meta)), _PIECE))
 
     def upload(self, source: Path, path: str) -> None:
         size = source.stat().st_size
         target = self._object(path)
-        with self._errors(path, "written"):
-            obstore.put(self._store, target, source, chunk_size=max(_PIECE, size // _PARTS + 1))
+        with self.errors(path, "written"):
+            obstore.put(self.client, target, source, chunk_size=max(_PIECE, size // _PARTS + 1))
 
     def download(self, path: str, target: Path) -> None:
         target.parent.stat()
         aside = target.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
         try:
-            with self._errors(path, "read"):
-                found = obstore.get(self._store, self._existing(path))
+            with self.errors(path, "read"):
+                found = obstore.get(self.client, self._existing(path))
                 with open(aside, "wb") as file:
                     if found.meta["size"] <= _PIECE:
                         file.write(found.bytes())
@@ -172,22 +174,26 @@ class ObstoreStore:
 
     def _is_folder(self, target: str) -> bool:
         """Return whether an empty object is what a Data Lake has for a folder."""
-        attributes = obstore.get(self._store, target).attributes
+        attributes = obstore.get(self.client, target).attributes
         return any(str(name).lower() == "hdi_isfolder" for name in attributes)
 
     def _reader(self, path: str, meta: ObjectMeta) -> Callable[[int, int], Any]:
         """Return what reads from one byte of an object up to another, and fails where it was replaced since."""
 
         def read(start: int, end: int) -> Any:
-            with self._errors(path, "read"):
+            with self.errors(path, "read"):
                 tag = {"if_match": meta["e_tag"]} if meta["e_tag"] else {}
                 options = cast("Any", {"range": (start, end), **tag})
-                return obstore.get(self._store, meta["path"], options=options).bytes()
+                return obstore.get(self.client, meta["path"], options=options).bytes()
 
         return read
 
     @contextmanager
-    def _errors(self, path: str, what: str) -> Iterator[None]:
+    def errors(self, path: str, what: str) -> Iterator[None]:
+        """Turn obstore's errors into this package's, for what is done to an object.
+
+        :param what: such as ``read``; that there is no object is no error of its own for what is ``written``.
+        """
         try:
             yield
         except StoreError:
@@ -196,9 +202,9 @@ class ObstoreStore:
             text = str(error).partition("\n\nDebug source")[0]
             where = f"{path!r} in {self.url}" if path else self.url
             if _NO_BUCKET.search(text):
-                noun = "container" if self._config.kind == "azure" else "bucket"
+                noun = "container" if self.config.kind == "azure" else "bucket"
                 raise StoreError(
-                    f"{where} can't be {what}: there is no {noun} {self._config.bucket!r}; make it, or correct the URL"
+                    f"{where} can't be {what}: there is no {noun} {self.config.bucket!r}; make it, or correct the URL"
                 ) from None
             if isinstance(error, FileNotFoundError) and what != "written":
                 raise NotFoundError(f"there is no {path!r} in {self.url}") from None
@@ -257,7 +263,8 @@ def _read_pieces(file: int, size: int, read: Callable[[int, int], Any]) -> None:
             raise
 
 
-def _open(url: str, config: ObjectStoreConfig) -> Any:
+def open_client(url: str, config: ObjectStoreConfig) -> Any:
+    """Return obstore's own store. :raises StoreError: where obstore can't be used with that."""
     from obstore.store import AzureStore, GCSStore, S3Store
 
     client = {**_TIMES, "allow_http": config.plain_http}
@@ -290,9 +297,14 @@ def _explain(error: Exception, text: str) -> str:
     return reason
 
 
+def object_version(tag: str | None, version: str | None) -> str:
+    """Return the strong version that an ETag and a version id are, "" where they are none."""
+    plain = (tag or "").strip('"')
+    return (version if plain.startswith("W/") else plain or version) or ""
+
+
 def _object_info(path: str, meta: ObjectMeta) -> ObjectInfo:
     modified = meta["last_modified"].timestamp()
-    tag = (meta["e_tag"] or "").strip('"')
-    strong = meta["version"] if tag.startswith("W/") else tag or meta["version"]
+    strong = object_version(meta["e_tag"], meta["version"])
     version = strong or f"{WEAK}{modified!r}-{meta['size']}-"
     return ObjectInfo(path, meta["size"], version, modified)

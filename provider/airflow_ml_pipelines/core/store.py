@@ -36,6 +36,7 @@ __all__ = [
     "check_path",
     "is_unfinished",
     "join",
+    "local_info",
     "open_store",
     "probe_clock",
 ]
@@ -208,12 +209,12 @@ class LocalStore:
             raise self._error(error, path, source, "read") from error
 
     def put(self, path: str, data: bytes) -> None:
-        with self._writing(path) as (target, aside):
+        with self.writing(path) as (target, aside):
             _write(aside, data)
             os.replace(aside, target)
 
     def create(self, path: str, data: bytes) -> bool:
-        with self._writing(path) as (target, aside):
+        with self.writing(path) as (target, aside):
             if os.path.lexists(target):
                 return False
             _write(aside, data)
@@ -237,7 +238,7 @@ class LocalStore:
                 found = os.stat(source)
         except NotFoundError:
             return None
-        return _object_info(check_path(path), found) if stat.S_ISREG(found.st_mode) else None
+        return local_info(check_path(path), found) if stat.S_ISREG(found.st_mode) else None
 
     def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         """Yield every object below a folder. Links are followed; what is neither file nor folder is left out.
@@ -262,7 +263,7 @@ class LocalStore:
                         elif entry.is_file():
                             with suppress(FileNotFoundError):  # gone since the folder was read
                                 name = entry.path[len(self._prefix) :].replace(os.sep, "/")
-                                yield _object_info(name, entry.stat())
+                                yield local_info(name, entry.stat())
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except StoreError:
@@ -295,7 +296,7 @@ class LocalStore:
             return open(source, "rb")
 
     def upload(self, source: Path, path: str) -> None:
-        with self._writing(path, source) as (target, aside):
+        with self.writing(path, source) as (target, aside):
             shutil.copyfile(source, aside)
             os.replace(aside, target)
 
@@ -308,7 +309,7 @@ class LocalStore:
 
     def clock(self) -> float:
         """Return the file system's time, which is the file server's where the folder is mounted from one."""
-        with self._writing(f"{CLOCK}/now") as (_, probe):
+        with self.writing(f"{CLOCK}/now") as (_, probe):
             _write(probe, b"")
             return os.stat(probe).st_mtime
 
@@ -331,16 +332,18 @@ class LocalStore:
         return StoreError(f"{file} can't be {what}: {explain_os_error(error, place=False)}")
 
     @contextmanager
-    def _writing(self, path: str, source: Path | None = None) -> Iterator[tuple[str, str]]:
+    def writing(self, path: str, source: Path | None = None, *, mark: str = "") -> Iterator[tuple[str, str]]:
         """Give the file to write and a name beside it for what is not complete; make the folder.
 
         :param source: what is copied there; that it can't be read is not the store's fault.
+        :param mark: what tells the name of what is not complete from those of others.
+        :raises StoreError: in place of an error of the file system, which says what can't be written, and why.
         """
         if not check_path(path):
             raise InvalidPathError(f"{path!r} names no object in {self.url}")
         target = self._file(path)
         folder = os.path.dirname(target)
-        aside = os.path.join(folder, f"{ASIDE}{os.getpid()}-{secrets.token_hex(6)}")
+        aside = os.path.join(folder, f"{ASIDE}{mark}{os.getpid()}-{secrets.token_hex(6)}")
         try:
             os.makedirs(folder, exist_ok=True)
             yield target, aside
@@ -382,6 +385,7 @@ def _beyond(link: str, folder: str, trail: Trail) -> Trail:
         raise StoreError(str(error)) from None
 
 
-def _object_info(path: str, found: os.stat_result) -> ObjectInfo:
+def local_info(path: str, found: os.stat_result) -> ObjectInfo:
+    """Return what a :class:`LocalStore` says of a file."""
     version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
     return ObjectInfo(path, found.st_size, version, found.st_mtime_ns / 1e9)

@@ -1,0 +1,238 @@
+"""Plans a transfer: which files go where, which are there already, and which should not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.fingerprint import scan_found
+from airflow_ml_pipelines.core.locations import Found
+from airflow_ml_pipelines.core.meta import is_strong
+from airflow_ml_pipelines.core.statcache import StatCache
+from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished, join
+from airflow_ml_pipelines.core.transfer.copies import Copied, Copy
+from airflow_ml_pipelines.core.transfer.journal import Entry
+from airflow_ml_pipelines.core.transfer.pieces import is_md5
+from airflow_ml_pipelines.core.transfer.services import identity, service_copier
+
+__all__ = [
+    "FileType",
+    "Place",
+    "TransferPlan",
+    "choose_place",
+    "list_copies",
+    "plan_transfer",
+    "refuse_extra",
+    "refuse_overlap",
+]
+
+FileType = Literal["file", "directory"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files are copied to.
+
+    :param path: of the one file, else of the folder.
+    :param label: how errors call it.
+    """
+
+    store: Store
+    path: str
+    single: bool
+    label: str
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """What a transfer does.
+
+    :param todo: what is to be copied.
+    :param done: what is there already, and is what it should be.
+    :param extra: the paths of other files in the destination's folder.
+    :param obsolete: those of them that an earlier transfer has brought, and whose source is gone.
+    :param leftovers: the paths of files that a killed transfer did not complete.
+    """
+
+    place: Place
+    todo: tuple[Copy, ...]
+    done: tuple[Copied, ...]
+    extra: tuple[str, ...] = ()
+    obsolete: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes to copy."""
+        return sum(copy.info.size for copy in self.todo)
+
+
+def choose_place(
+    source: Sequence[Found],
+    store: Store,
+    path: str,
+    label: str,
+    *,
+    source_type: FileType | None,
+    target_type: FileType | None,
+) -> Place:
+    """Return where a source goes.
+
+    :param source_type: what the source has to be; None: whatever it is.
+    :param target_type: None: what is at the path already, else what the source is.
+    :raises DataError: where source and destination don't fit.
+    """
+    single = len(source) == 1 and source[0].kind == "file"
+    if source_type == "file" and not single:
+        files = sum(len(found.objects) for found in source)
+        raise DataError(
+            f"{source[0].where}: expected one file, as source_reference_type says, found "
+            + (f"a folder with {files} files" if len(source) == 1 else f"{len(source)} places")
+        )
+    if source_type == "directory" and len(source) == 1 and single:
+        raise DataError(f"{source[0].where}: expected a folder, as source_reference_type says, found a file")
+    there = None if not path else _type_of(store, path)
+    if target_type is None:
+        target_type = there or ("file" if single and path else "directory")
+    if target_type == "file" and not single:
+        raise DataError(
+            f"{label} is {'a file' if there == 'file' else 'to be a file, as destination_reference_type says'}, and "
+            f"the source {source[0].where} is a folder: give the path of a folder"
+        )
+    if there is not None and there != target_type:
+        nouns = {"file": "a file", "directory": "a folder"}
+        raise DataError(f"{label}: expected {nouns[target_type]} or nothing there, found {nouns[there]}")
+    if target_type == "file":
+        return Place(store, path, True, label)
+    if single:
+        return Place(store, join(path, source[0].path.rpartition("/")[2]), True, label)
+    return Place(store, path, False, label)
+
+
+def _type_of(store: Store, path: str) -> FileType | None:
+    if store.info(path) is not None:
+        return "file"
+    return "directory" if any(True for _ in store.walk(path)) else None
+
+
+def list_copies(source: Sequence[Found], place: Place, cache: StatCache) -> list[Copy]:
+    """Return what is to lie at a place. :raises DataError: where two files have one name."""
+    copies: dict[str, Copy] = {}
+    for found in source:
+        digests: Mapping[str, str] = {}
+        if found.local is not None:
+            digests = {entry.path: entry.digest for entry in scan_found(found, cache).manifest}
+        for info in found.objects:
+            name = found.relative(info.path)
+            digest = digests.get(name, "")
+            if place.single:
+                name = place.path.rpartition("/")[2]
+            other = copies.get(name)
+            if other is not None:
+                raise DataError(
+                    f"two files of the source are called {name!r}, {other.info.path!r} in {other.store.url} and "
+                    f"{info.path!r} in {found.store.url}: copy them to different folders, in two steps"
+                )
+            target = place.path if place.single else join(place.path, name)
+            copies[name] = Copy(found.store, name, info, target, digest)
+    _refuse_nested(copies, place)
+    return list(copies.values())
+
+
+def _refuse_nested(copies: Mapping[str, Copy], place: Place) -> None:
+    """Refuse a file that is a folder as well, as an object store can have it and a file system can't."""
+    if place.store.local_path("") is None:
+        return
+    for name in copies:
+        folder = name
+        while folder := folder.rpartition("/")[0]:
+            if folder in copies:
+                raise DataError(
+                    f"{folder!r} of the source is a file, and the folder of {name!r}: {place.label} can't have both"
+                )
+
+
+def refuse_overlap(source: Sequence[Found], place: Place) -> None:
+    """Refuse a source that the destination lies in, or the other way round. :raises DataError: naming both."""
+    there = join(place.store.url, place.path) + "/"
+    for found in source:
+        here = join(found.store.url, found.base if found.kind == "glob" else found.path) + "/"
+        if here.startswith(there) or there.startswith(here):
+            raise DataError(
+                f"{place.label} can't be the destination of {found.where}: one is, or lies in, the other"
+            )
+
+
+def plan_transfer(
+    copies: Sequence[Copy], place: Place, journal: Mapping[str, Entry], mark: str
+) -> TransferPlan:
+    """Return what is to be done so that copies lie at a place.
+
+    :param journal: what earlier transfers brought there.
+    :param mark: what the names of files that are not complete begin with, after that of all such.
+    """
+    there, leftovers = _look(place, mark)
+    server_side = {id(copy.store): copy.store for copy in copies}
+    services = {key: service_copier(store, place.store) is not None for key, store in server_side.items()}
+    todo: list[Copy] = []
+    done: list[Copied] = []
+    for copy in copies:
+        known = _known(copy, there.pop(copy.target, None), journal.get(copy.name), services[id(copy.store)])
+        if known is None:
+            todo.append(copy)
+        else:
+            done.append(known)
+    skip = len(place.path) + 1 if place.path else 0
+    obsolete = [path for path in there if path[skip:] in journal]
+    extra = [path for path in there if path[skip:] not in journal]
+    return TransferPlan(place, tuple(todo), tuple(done), tuple(extra), tuple(obsolete), leftovers)
+
+
+def _look(place: Place, mark: str) -> tuple[dict[str, ObjectInfo], tuple[str, ...]]:
+    store, path = place.store, place.path
+    folder = path.rpartition("/")[0] if place.single else path
+    leftovers = []
+    there = {}
+    if place.single:
+        info = store.info(path)
+        there = {} if info is None else {path: info}
+        if store.local_path("") is None:
+            return there, ()
+    for info in store.walk(folder, unfinished=True):
+        if is_unfinished(info.path):
+            if mark in info.path.rpartition("/")[2]:
+                leftovers.append(info.path)
+        elif not place.single:
+            there[info.path] = info
+    return there, tuple(leftovers)
+
+
+def _known(copy: Copy, there: ObjectInfo | None, entry: Entry | None, is_service: bool) -> Copied | None:
+    """Return a file that needs not be copied, None where it does."""
+    if there is None or there.size != copy.info.size:
+        return None
+    if (
+        entry is not None
+        and is_strong(copy.info.version)
+        and (entry.source, entry.size, entry.version) == (copy.info.version, there.size, there.version)
+    ):
+        return Copied(copy, entry.digest, there.version)
+    if is_service and is_md5(there.version) and there.version == copy.info.version:
+        return Copied(copy, identity(copy), there.version)
+    return None
+
+
+def refuse_extra(plan: TransferPlan) -> None:
+    """Refuse files in the destination's folder that no transfer brought there. :raises DataError: naming some."""
+    if not plan.extra:
+        return
+    shown = ", ".join(sorted(plan.extra)[:_SHOWN])
+    more = f" and {len(plan.extra) - _SHOWN} more" if len(plan.extra) > _SHOWN else ""
+    raise DataError(
+        f"{plan.place.label} has files that are not in the source and that no transfer has brought: {shown}{more}. Take "
+        "another folder, remove them, or let the transfer remove them with delete_extra"
+    )

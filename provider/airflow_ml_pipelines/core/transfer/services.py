@@ -1,0 +1,107 @@
+"""Copies within one service, which does it by itself: no byte comes here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import obstore
+
+from airflow_ml_pipelines.core.canonical import digest_document
+from airflow_ml_pipelines.core.obstore_options import ObjectStoreConfig
+from airflow_ml_pipelines.core.obstore_store import ObstoreStore, object_version, open_client
+from airflow_ml_pipelines.core.progress import advance
+from airflow_ml_pipelines.core.store import Store, join
+from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, differs
+from airflow_ml_pipelines.core.transfer.pieces import is_md5
+from airflow_ml_pipelines.core.transfer.streams import run_many
+
+__all__ = ["LARGEST", "ServiceCopier", "identity", "service_copier"]
+
+LARGEST = 5 << 30
+"""Bytes of the largest object that S3 copies at once."""
+
+_FILES = 32
+
+
+@dataclass(frozen=True)
+class ServiceCopier:
+    """Lets a service copy its own objects.
+
+    :param client: knows source and target by their whole names in bucket or container.
+    """
+
+    client: Any
+    source: ObstoreStore
+    target: ObstoreStore
+
+    def copy(self, copies: Sequence[Copy], on_copied: OnCopied, check: Callable[[], None]) -> None:
+        async def one(copy: Copy) -> None:
+            on_copied(await self._copy(copy))
+            advance(copy.info.size)
+
+        asyncio.run(run_many(one, copies, _FILES, check))
+
+    async def _copy(self, copy: Copy) -> Copied:
+        source = join(self.source.config.prefix, copy.info.path)
+        target = join(self.target.config.prefix, copy.target)
+        with self.source.errors(copy.info.path, f"copied to {copy.target!r} in {self.target.url}"):
+            await obstore.copy_async(self.client, source, target)
+        if is_md5(copy.info.version):  # the copy has the same, which the listing at the end shows
+            return Copied(copy, identity(copy), copy.info.version)
+        with self.target.errors(copy.target, "looked at"):
+            meta = await obstore.head_async(self.target.client, copy.target)
+        if meta["size"] != copy.info.size:
+            raise differs(copy, self.target)
+        return Copied(copy, identity(copy), object_version(meta["e_tag"], meta["version"]))
+
+
+def identity(copy: Copy) -> str:
+    """Return what the content of a file is known by whose bytes are not looked at."""
+    if copy.digest:
+        return copy.digest
+    info = copy.info
+    if is_md5(info.version):
+        return f"md5:{info.version}"
+    where = [copy.store.url, info.path, info.size, info.version]
+    return f"version:{digest_document('ml-pipelines/version/1', where)}"
+
+
+def service_copier(source: Store, target: Store) -> ServiceCopier | None:
+    """Return what copies from one store to another without a byte coming here; None where they are of two services.
+
+    Two buckets of S3 are one service where the credentials are the same. Of Azure and Google Cloud Storage only what
+    is within one container is.
+    """
+    if not isinstance(source, ObstoreStore) or not isinstance(target, ObstoreStore):
+        return None
+    one, other = source.config, target.config
+    if (one.kind, dict(one.settings)) != (other.kind, dict(other.settings)) or _differ(one, other):
+        return None
+    if one.bucket == other.bucket:
+        config = replace(one, prefix="")
+    elif one.kind == "s3":
+        config = _across_buckets(one, other.bucket)
+    else:
+        return None
+    return ServiceCopier(open_client(source.url, config), source, target)
+
+
+def _differ(one: ObjectStoreConfig, other: ObjectStoreConfig) -> bool:
+    return (one.credentials is None) != (other.credentials is None)
+
+
+def _across_buckets(source: ObjectStoreConfig, bucket: str) -> ObjectStoreConfig:
+    """Return what names objects of one bucket as the source of a copy, and sends the request to another.
+
+    obstore puts the bucket's name into the header that names the source. Where the endpoint is said to have the
+    bucket's name already, the request goes there as it is.
+    """
+    settings = dict(source.settings)
+    region = settings.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    endpoint = settings.get("endpoint") or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
+    settings |= {"endpoint": f"{endpoint.rstrip('/')}/{bucket}", "virtual_hosted_style_request": True}
+    return replace(source, prefix="", settings=settings)

@@ -1,0 +1,273 @@
+"""Files are copied between every two kinds of stores, checked, and taken up where a killed transfer was."""
+
+import os
+from itertools import count
+
+import pytest
+
+from airflow_ml_pipelines.core.digest import digest_bytes
+from airflow_ml_pipelines.core.errors import DataError, StoreError
+from airflow_ml_pipelines.core.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.locations import find
+from airflow_ml_pipelines.core.statcache import StatCache
+from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.transfer import streams
+from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
+from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap
+from airflow_ml_pipelines.core.transfer.transfer import transfer_files
+
+ODD_NAMES = (
+    "with space",
+    "per%20cent%",
+    "plus+sign",
+    "hash#mark",
+    "naïve-数据",
+    ".hidden",
+    "deep/er/x",
+    "[1]*",
+)
+FILES = {name: name.encode() * 3 for name in ODD_NAMES} | {"empty": b"", "large": os.urandom(9 << 20)}
+
+_numbers = count()
+
+
+def make_store(kind, folder, server):
+    number = next(_numbers)
+    if kind == "local":
+        return LocalStore(folder / f"store-{number}")
+    if kind == "memory":
+        return FsspecStore(f"memory://transfer-{number}/store")
+    bucket = server(kind).bucket(f"transfer-{number % 2}")
+    return open_store(f"{bucket}/{number}", **server(kind).options)
+
+
+class Transfers:
+    """Transfers from one store to another, with a journal that lasts."""
+
+    def __init__(self, folder, source, target):
+        self.root = LocalStore(folder / "root")
+        self.cache = StatCache(folder / "cache")
+        self.source, self.target = source, target
+        self.said = []
+
+    def run(self, path="in", to="out", *, delete_extra=False, check=lambda: None, **types):
+        found = (find(self.source, path),)
+        types = {"source_type": None, "target_type": None, **types}
+        place = choose_place(found, self.target, to, f"{to!r} in {self.target.url}", **types)
+        refuse_overlap(found, place)
+        key = place_key(self.target, to)
+        return transfer_files(
+            list_copies(found, place, self.cache),
+            place,
+            StoredJournal(self.root, key, to),
+            f"transfer-{key[:8]}-",
+            delete_extra=delete_extra,
+            check=check,
+            log=self.said.append,
+        )
+
+    def there(self, folder="out"):
+        infos = self.target.walk(folder, unfinished=True)
+        return {info.path.removeprefix(f"{folder}/"): self.target.get(info.path) for info in infos}
+
+
+PAIRS = [
+    ("local", "local"),
+    ("local", "memory"),
+    ("memory", "local"),
+    ("local", "s3"),
+    ("s3", "local"),
+    ("s3", "s3"),
+    ("local", "azurite"),
+    ("azurite", "s3"),
+    ("azurite", "azurite"),
+    ("memory", "s3"),
+]
+
+
+@pytest.fixture(params=PAIRS, ids="-to-".join)
+def transfers(request, tmp_path):
+    source, target = (make_store(kind, tmp_path, request.getfixturevalue) for kind in request.param)
+    for name, data in FILES.items():
+        source.put(f"in/{name}", data)
+    return Transfers(tmp_path, source, target)
+
+
+@pytest.fixture
+def local(tmp_path):
+    transfers = Transfers(tmp_path, LocalStore(tmp_path / "source"), LocalStore(tmp_path / "target"))
+    for name, data in FILES.items():
+        transfers.source.put(f"in/{name}", data)
+    return transfers
+
+
+def test_every_file_is_there_with_its_bytes(transfers):
+    done = transfers.run()
+    assert transfers.there() == FILES
+    assert (done.copied, done.size) == (len(FILES), sum(map(len, FILES.values())))
+    assert {entry.path: entry.size for entry in done.manifest} == {n: len(data) for n, data in FILES.items()}
+    for entry in done.manifest:
+        assert entry.version == transfers.target.info(f"out/{entry.path}").version
+        assert entry.digest == digest_bytes(FILES[entry.path]) or ":" in entry.digest
+
+
+def test_what_is_there_is_not_copied_again(transfers):
+    first = transfers.run()
+    again = transfers.run()
+    assert again.copied == 0
+    assert again.manifest == first.manifest
+
+
+def test_an_edit_that_keeps_the_size_is_copied(transfers):
+    transfers.run()
+    transfers.source.put("in/with space", FILES["with space"][::-1])
+    again = transfers.run()
+    assert again.copied == 1
+    assert transfers.there() == {**FILES, "with space": FILES["with space"][::-1]}
+
+
+def test_a_copy_that_somebody_changed_is_copied_again(transfers):
+    transfers.run()
+    transfers.target.put("out/with space", FILES["with space"][::-1])
+    assert transfers.run().copied == 1
+    assert transfers.there() == FILES
+
+
+def test_what_is_gone_from_the_source_goes_from_the_destination(transfers):
+    transfers.run()
+    transfers.source.delete("in/large")
+    again = transfers.run()
+    assert (again.copied, again.removed) == (0, 1)
+    assert transfers.there() == {name: data for name, data in FILES.items() if name != "large"}
+
+
+def test_one_file_is_copied_to_the_name_that_is_given(transfers):
+    done = transfers.run("in/large", "other.bin")
+    assert transfers.target.get("other.bin") == FILES["large"]
+    assert done.manifest.single
+    assert [entry.path for entry in done.manifest] == ["other.bin"]
+
+
+def test_one_file_is_copied_into_a_folder(transfers):
+    transfers.target.put("out/before", b"x")
+    transfers.run("in/with space", "out")
+    assert transfers.there() == {"before": b"x", "with space": FILES["with space"]}
+
+
+def test_files_of_others_are_refused_before_anything_is_copied(transfers):
+    transfers.target.put("out/notes.txt", b"mine")
+    with pytest.raises(DataError, match=r"that no transfer has brought: out/notes\.txt.*delete_extra"):
+        transfers.run()
+    assert transfers.there() == {"notes.txt": b"mine"}
+    transfers.run(delete_extra=True)
+    assert transfers.there() == FILES
+
+
+class StopHereError(Exception):
+    pass
+
+
+def test_what_was_copied_before_an_end_is_not_copied_again(local):
+    calls = count()
+
+    def check():
+        if next(calls) == 5:
+            raise StopHereError
+
+    with pytest.raises(StopHereError):
+        local.run(check=check)
+    assert 0 < len(local.there()) < len(FILES)
+    left = len(FILES) - len(local.there())
+    assert local.run().copied == left
+    assert local.there() == FILES
+
+
+def test_what_a_killed_transfer_left_half_written_goes_and_what_others_write_stays(local):
+    mark = place_key(local.target, "out")[:8]
+    local.target.put(f"out/deep/.~transfer-{mark}-77-abc", b"ha")
+    local.target.put("out/.~88-def", b"another's")
+    local.run()
+    assert local.there() == {**FILES, ".~88-def": b"another's"}
+
+
+def test_a_damaged_journal_means_that_files_are_copied_again(local):
+    local.run()
+    for info in list(local.root.walk("transfers")):
+        local.root.put(info.path, b"{")
+    local.target.put("out/with space", b"bad")
+    assert local.run(delete_extra=True).copied == len(FILES)
+    assert local.there() == FILES
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "types", "problem"),
+    [
+        (
+            "in",
+            "out",
+            {"source_type": "file"},
+            "expected one file, as source_reference_type says, found a folder",
+        ),
+        ("in/large", "out", {"source_type": "directory"}, "expected a folder, as source_reference_type says"),
+        (
+            "in",
+            "out",
+            {"target_type": "file"},
+            "the source 'in' in .* is a folder: give the path of a folder",
+        ),
+        ("in", "taken", {}, "'taken' in .* is a file, and the source 'in' in .* is a folder"),
+        ("in/large", "full", {"target_type": "file"}, "expected a file or nothing there, found a folder"),
+        ("none", "out", {}, "there is nothing at 'none'"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_copied(local, path, to, types, problem):
+    local.target.put("taken", b"x")
+    local.target.put("full/x", b"x")
+    with pytest.raises(DataError, match=problem):
+        local.run(path, to, **types)
+    assert local.there() == {}
+
+
+@pytest.mark.parametrize(("path", "to"), [("in", "in"), ("in", "in/copy"), ("in/deep", "in"), ("in/*", "in")])
+def test_a_source_is_not_copied_into_itself(local, path, to):
+    local.target = local.source
+    with pytest.raises(DataError, match="one is, or lies in, the other"):
+        local.run(path, to)
+
+
+def test_a_folder_that_can_not_be_written_is_named(local, tmp_path):
+    (tmp_path / "target").write_text("a file")
+    with pytest.raises(StoreError, match="can't be written: a part of its path is a file"):
+        local.run()
+
+
+def test_a_file_that_changes_while_it_is_copied_is_an_error(request, tmp_path, monkeypatch):
+    transfers = Transfers(
+        tmp_path, LocalStore(tmp_path / "s"), make_store("s3", tmp_path, request.getfixturevalue)
+    )
+    transfers.source.put("in/large", FILES["large"])
+    read = streams._read_file
+
+    def read_and_write(file, *arguments):
+        transfers.source.put("in/large", b"else")
+        return read(file, *arguments)
+
+    monkeypatch.setattr(streams, "_read_file", read_and_write)
+    with pytest.raises(DataError, match=r"'in/large' in .* changed while it was copied"):
+        transfers.run()
+    assert transfers.there() == {}
+
+
+def test_an_object_that_changes_while_it_is_copied_is_an_error(request, tmp_path):
+    transfers = Transfers(
+        tmp_path, make_store("s3", tmp_path, request.getfixturevalue), LocalStore(tmp_path / "t")
+    )
+    transfers.source.put("in/x", b"before")
+    found = find(transfers.source, "in")
+    place = choose_place((found,), transfers.target, "out", "out", source_type=None, target_type=None)
+    copies = list_copies((found,), place, transfers.cache)
+    transfers.source.put("in/x", b"after!")
+    journal = StoredJournal(transfers.root, "ab", "out")
+    with pytest.raises(DataError, match=r"'in/x' in .* changed while it was copied"):
+        transfer_files(copies, place, journal, "transfer-", delete_extra=False, check=lambda: None, log=print)
+    assert transfers.there() == {}
