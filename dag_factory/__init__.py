@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dag_factory.compute import AmlCompute, ComputeTarget
     from dag_factory.conda import CondaDependencies
     from dag_factory.data import DataPath, DataPathComputeBinding, DataReference, DatasetConsumptionConfig
+    from dag_factory.data_transfer import DataTransferStep
     from dag_factory.dataset import Dataset, FileDataset, TabularDataset
     from dag_factory.datastore import Datastore
     from dag_factory.definition import PipelineDefinition
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from dag_factory.run import PipelineRun
     from dag_factory.schedule import Schedule
     from dag_factory.schedule_recurrence import ScheduleRecurrence
+    from dag_factory.sql_data_reference import SqlDataReference
     from dag_factory.step_run import PortDataReference, StepRun, StepRunOutput
     from dag_factory.steps import PythonScriptStep
     from dag_factory.workspace import Workspace
@@ -59,6 +61,7 @@ __all__ = [
     "DataPath",
     "DataPathComputeBinding",
     "DataReference",
+    "DataTransferStep",
     "Dataset",
     "DatasetConsumptionConfig",
     "Datastore",
@@ -87,6 +90,7 @@ __all__ = [
     "RunEnvironmentException",
     "Schedule",
     "ScheduleRecurrence",
+    "SqlDataReference",
     "StepFailedError",
     "StepRun",
     "StepRunOutput",
@@ -110,6 +114,7 @@ _HOMES = {
     "DataPath": "dag_factory.data",
     "DataPathComputeBinding": "dag_factory.data",
     "DataReference": "dag_factory.data",
+    "DataTransferStep": "dag_factory.data_transfer",
     "Dataset": "dag_factory.dataset",
     "DatasetConsumptionConfig": "dag_factory.data",
     "Datastore": "dag_factory.datastore",
@@ -138,6 +143,7 @@ _HOMES = {
     "RunEnvironmentException": "airflow_ml_pipelines.runtime.run",
     "Schedule": "dag_factory.schedule",
     "ScheduleRecurrence": "dag_factory.schedule_recurrence",
+    "SqlDataReference": "dag_factory.sql_data_reference",
     "StepFailedError": _ERRORS,
     "StepRun": "dag_factory.step_run",
     "StepRunOutput": "dag_factory.step_run",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import kind_of
 from dag_factory.calls import Call, failure, refuse
+from dag_factory.data_transfer import DataTransferStep
 from dag_factory.pipeline_parameter import PipelineParameter
 from dag_factory.ports import Produced, origin_of
 from dag_factory.source_folders import choose_base, relative_source
@@ -283,8 +284,24 @@ def _step_spec(
 ) -> StepSpec:
     from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, StepSpec
 
+    inputs = tuple(_input(name, port, ids) for name, port in step.ports.inputs.items())
+    outputs = tuple(_output(name, output) for name, output in step.ports.outputs.items())
+    if isinstance(step, DataTransferStep):
+        return StepSpec(
+            id=ids[step],
+            name=step.name,
+            kind="data_transfer",
+            transfer=step.to_spec(),
+            inputs=inputs,
+            outputs=tuple(_place_only(output) for output in outputs),
+            allow_reuse=step.allow_reuse,
+            version=step.version,
+            after=after,
+        )
     if not isinstance(step, PythonScriptStep):
-        raise TypeError(f"step {step.name!r}: expected a PythonScriptStep, found {kind_of(step)}")
+        raise TypeError(
+            f"step {step.name!r}: expected a PythonScriptStep or a DataTransferStep, found {kind_of(step)}"
+        )
     run = step.runconfig
     timeout = step.timeout if step.timeout is not None else run.timeout() if run else None
     return StepSpec(
@@ -296,8 +313,8 @@ def _step_spec(
         hash_paths=step.hash_paths,
         arguments=tuple(_argument(item) for item in step.ports.arguments),
         parameters={name: _value(value) for name, value in step.params.items()},
-        inputs=tuple(_input(name, port, ids) for name, port in step.ports.inputs.items()),
-        outputs=tuple(_output(name, output) for name, output in step.ports.outputs.items()),
+        inputs=inputs,
+        outputs=outputs,
         environment=run.environment_spec() if run else DEFAULT_ENVIRONMENT,
         compute_target=step.compute_target_name,
         allow_reuse=step.allow_reuse,
@@ -305,6 +322,14 @@ def _step_spec(
         after=after,
         timeout=timeout,
     )
+
+
+def _place_only(output: OutputSpec) -> OutputSpec:
+    """Return an output that no script writes."""
+    from airflow_ml_pipelines.core.spec import OutputSpec
+
+    fields = ("name", "datastore", "path", "register", "pipeline_output", "tabular")
+    return OutputSpec(**{name: getattr(output, name) for name in fields})
 
 
 def _check_destinations(steps: Sequence[PipelineStep], specs: Iterable[StepSpec]) -> None:

@@ -11,12 +11,13 @@ from dag_factory._check import kind_of, warn
 from dag_factory.data import DataPathComputeBinding, DataReference, DatasetConsumptionConfig, binding_port
 from dag_factory.outputs import InputPortBinding, PipelineData
 from dag_factory.ports import InputPort, Produced, check_input_name, origin_of
+from dag_factory.sql_data_reference import SqlDataReference
 
 if TYPE_CHECKING:
     from dag_factory.pipeline_parameter import PipelineParameter
     from dag_factory.steps import PipelineStep
 
-__all__ = ["BoundPorts", "bind_ports"]
+__all__ = ["BoundPorts", "bind_ports", "read_port"]
 
 
 @dataclass
@@ -42,6 +43,11 @@ def bind_ports(step: PipelineStep) -> BoundPorts:
     return _Binder(step).bind()
 
 
+def read_port(step: PipelineStep, item: Any) -> InputPort:
+    """Return what one item among a step's inputs reads. :raises TypeError: where it can't be read."""
+    return _Binder(step).read(item)
+
+
 class _Binder:
     def __init__(self, step: PipelineStep) -> None:
         self.step = step
@@ -53,7 +59,7 @@ class _Binder:
         for item in self.step.outputs:
             self._add_output(self._output(item))
         for item in self.step.inputs:
-            self._add_input(self._input(item))
+            self._add_input(self.read(item))
         arguments = [self._argument(index, item) for index, item in enumerate(self.step.arguments)]
         outputs = self._name_outputs()
         inputs = self._name_inputs(outputs)
@@ -84,7 +90,8 @@ class _Binder:
             f"{self.where}, outputs: expected OutputFileDatasetConfig or PipelineData, found {kind_of(item)}"
         )
 
-    def _input(self, item: Any) -> InputPort:
+    def read(self, item: Any) -> InputPort:
+        """Return what an item among the inputs reads."""
         port = self._port(item)
         if port is not None:
             return port
@@ -100,7 +107,7 @@ class _Binder:
         """Return what is read, None where the item is nothing that only reads."""
         from dag_factory.dataset import Dataset
 
-        if isinstance(item, DataReference | DatasetConsumptionConfig | InputPortBinding):
+        if isinstance(item, DataReference | DatasetConsumptionConfig | InputPortBinding | SqlDataReference):
             return item.to_port()
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], DataPathComputeBinding):
             return binding_port(self.where, *item)

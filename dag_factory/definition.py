@@ -54,6 +54,9 @@ __all__ = [
     "ScheduleDefinition",
     "StepDefinition",
     "TabularOptions",
+    "TransferDefinition",
+    "TransferDestination",
+    "TransferSource",
 ]
 
 
@@ -406,10 +409,68 @@ class ScheduleDefinition(_Model):
 # --- steps and pipelines ------------------------------------------------------------------------------------------
 
 
+class TransferSource(InputDefinition):
+    """What is copied: data, as an input of a step has it, or a table.
+
+    :param table: a table of the database that the datastore is; may be ``schema.table``.
+    """
+
+    table: str | None = None
+
+
+class TransferDestination(_Model):
+    """Where data is copied to: a place on a datastore, or a table of a database.
+
+    :param datastore: the datastore or the database; the pipeline's default datastore where left out.
+    :param path: the place on the datastore; ``{run-id}`` is filled in. A folder of the attempt's own where left out.
+    :param table: the table that rows are appended to, all or none; may be ``schema.table``.
+    :param register_as: the name of a dataset that it becomes, or its ``name``, ``description`` and ``tags``.
+    :param tabular: how steps that read it as a table do so.
+    :param pipeline_output: the name under which the pipeline's run gives it; its own where left out.
+    """
+
+    short_forms: ClassVar = (_ANY_TEXT,)
+
+    datastore: str | None = None
+    path: str | None = None
+    table: str | None = None
+    register_as: RegisterDefinition | None = Field(default=None, alias="register")
+    tabular: TabularOptions | None = None
+    pipeline_output: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class TransferDefinition(_Model):
+    """Data that a step copies.
+
+    :param source: a data entry's name, a URL, a binding to an output of another step or to a parameter, or data written
+        in place.
+    :param destination: where it is copied to; a text is a path on the default datastore.
+    :param source_type: what the source has to be; whatever it is where left out.
+    :param destination_type: whether the destination is the place of the ``file``, or a ``directory`` that files go into;
+        what is there already where left out, else what the source is.
+    :param delete_extra: whether files in the destination's folder that are not in the source are removed; they are an
+        error otherwise.
+    :param shards: how many tasks copy at once in Airflow.
+    """
+
+    source: TransferSource
+    destination: TransferDestination
+    source_type: Literal["file", "directory"] | None = None
+    destination_type: Literal["file", "directory"] | None = None
+    delete_extra: bool = False
+    shards: Annotated[int, Field(ge=1)] = 1
+
+
 class StepDefinition(_Model):
-    """A step that runs a Python script.
+    """A step that runs a Python script, or copies data.
 
     :param script: the script, relative to ``source_directory``, with ``/``.
+    :param transfer: what is copied, in place of a script that is run; its one output is called ``destination``.
     :param name: what people call it; its id where left out.
     :param description: for people.
     :param source_directory: the folder whose files are there when the script runs, relative to the file; the
@@ -436,6 +497,7 @@ class StepDefinition(_Model):
     """
 
     script: str
+    transfer: TransferDefinition | None = None
     name: str | None = None
     description: str | None = None
     source_directory: str | None = None
@@ -456,6 +518,26 @@ class StepDefinition(_Model):
     pool: str | None = None
     queue: str | None = None
     priority_weight: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_transfer(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "transfer" in value and "script" not in value:
+            return {**value, "script": ""}
+        return value
+
+    @property
+    def made(self) -> Mapping[str, OutputDefinition]:
+        """What it writes, by name: of a transfer, its destination."""
+        if self.transfer is None:
+            return self.outputs
+        place = self.transfer.destination
+        path = None if place.table is not None else place.path
+        datastore = None if place.table is not None else place.datastore
+        output = OutputDefinition(
+            datastore=datastore, path=path, tabular=place.tabular, pipeline_output=place.pipeline_output
+        )
+        return {"destination": output.model_copy(update={"register_as": place.register_as})}
 
 
 class PipelineDefinition(_Model):

@@ -67,12 +67,22 @@ def _step(step: StepSpec, names: dict[str, str]) -> tuple[str, ...]:
     is_relative = folder not in ("", ".") and not folder.startswith("/")
     return (
         title,
-        code(f"{folder}/{step.script}" if is_relative else step.script),
+        _work(step) if step.transfer else code(f"{folder}/{step.script}" if is_relative else step.script),
         ", ".join(_input(item, names) for item in step.inputs),
         ", ".join(_output(item) for item in step.outputs),
         code(step.compute_target) if step.compute_target else "the workspace's default",
         _environment(step.environment),
     )
+
+
+def _work(step: StepSpec) -> str:
+    transfer, (output,) = step.transfer, step.outputs
+    if transfer is not None and transfer.table is not None:
+        return f"copies to table {code(transfer.table)} of {code(str(transfer.database))}"
+    if output.path is None:
+        return "copies"
+    store = "the default datastore" if output.datastore is None else code(output.datastore)
+    return f"copies to {code(output.path or '/')} on {store}"
 
 
 def _input(item: InputSpec, names: dict[str, str]) -> str:

@@ -23,6 +23,7 @@ from dag_factory.bindings import Binding, BindingError, parse
 from dag_factory.order import sort_steps
 from dag_factory.resolve_ports import Ports
 from dag_factory.resolve_schedule import check_schedule
+from dag_factory.resolve_transfer import resolve_transfer
 from dag_factory.resolve_values import resolve_data, resolve_environment, resolve_parameter
 
 if TYPE_CHECKING:
@@ -161,18 +162,17 @@ class _Resolver:
     def _step(self, step_id: str, entry: StepDefinition) -> StepSpec:
         definition = self.definition
         path = ("steps", step_id)
+        ports = Ports(step_id, entry, definition, self.parameters, self.problems)
+        self._check_after(path, entry)
+        if entry.transfer is not None:
+            return resolve_transfer(step_id, entry, ports, definition, self.problems)
         source_directory = entry.source_directory or definition.source_directory or "."
         self._check_script(path, entry, source_directory)
-        ports = Ports(step_id, entry, definition, self.parameters, self.problems)
         ports.add_declared()
         arguments = tuple(
             ports.read_argument(text, (*path, "arguments", index))
             for index, text in enumerate(entry.arguments)
         )
-        for index, other in enumerate(entry.after):
-            if other not in definition.steps:
-                hint = did_you_mean(other, definition.steps)
-                self.problems.append(Problem((*path, "after", index), f"there is no step {other!r}.{hint}"))
         environment = entry.environment or definition.default_environment
         where: Path = (*path, "environment") if entry.environment else ("default_environment",)
         return StepSpec(
@@ -198,6 +198,13 @@ class _Resolver:
             after=tuple(dict.fromkeys(other for other in entry.after if other in definition.steps)),
             timeout=entry.timeout,
         )
+
+    def _check_after(self, path: Path, entry: StepDefinition) -> None:
+        steps = self.definition.steps
+        for index, other in enumerate(entry.after):
+            if other not in steps:
+                message = f"there is no step {other!r}.{did_you_mean(other, steps)}"
+                self.problems.append(Problem((*path, "after", index), message))
 
     def _check_script(self, path: Path, entry: StepDefinition, source_directory: str) -> None:
         script = entry.script

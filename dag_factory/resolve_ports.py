@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from airflow_ml_pipelines.core.errors import did_you_mean
 from airflow_ml_pipelines.core.spec import (
     Argument,
@@ -25,9 +27,16 @@ from airflow_ml_pipelines.core.spec import (
 from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.bindings import Binding, BindingError, binding_to_step_output, parse
 from dag_factory.resolve_values import resolve_data, tabular_format
+from dag_factory.sql_data_reference import check_table, select_all
 
 if TYPE_CHECKING:
-    from dag_factory.definition import InputDefinition, OutputDefinition, PipelineDefinition, StepDefinition
+    from dag_factory.definition import (
+        InputDefinition,
+        OutputDefinition,
+        PipelineDefinition,
+        StepDefinition,
+        TransferDefinition,
+    )
 
 __all__ = ["Ports"]
 
@@ -62,6 +71,25 @@ class Ports:
             spec = self._input(name, item, (*self._path, "inputs", name))
             if spec is not None:
                 self.inputs[name] = spec
+
+    def add_transfer(self, transfer: TransferDefinition) -> None:
+        """Add the source and the destination of a transfer."""
+        entry = transfer.source
+        path: Path = (*self._path, "transfer", "source")
+        if entry.table is not None:
+            if problem := check_table(entry.table):
+                self._problems.append(Problem((*path, "table"), problem))
+                return
+            given = {name: getattr(entry, name) for name in entry.model_fields_set - {"table"}}
+            entry = entry.model_copy(update={"table": None, "query": select_all(entry.table)})
+            if "query" in given:
+                message = "means nothing beside `query`: leave one of them out"
+                self._problems.append(Problem((*path, "table"), message, at_key=True))
+        spec = self._input("source", entry, path)
+        if spec is not None:
+            self.inputs["source"] = msgspec.structs.replace(spec, mode="direct")
+        for name, made in self._step.made.items():
+            self.outputs[name] = self._output(name, made)
 
     def read_argument(self, text: str, path: Path) -> Argument:
         """Return an argument's segments; outputs of other steps and data parameters in it become inputs."""
@@ -111,7 +139,7 @@ class Ports:
         if item.step not in steps:
             self._complain(path, item, f"there is no step {item.step!r}", did_you_mean(item.step, steps))
             return None
-        outputs = steps[item.step].outputs
+        outputs = steps[item.step].made
         if item.name not in outputs:
             message = f"step {item.step!r} has no output {item.name!r}"
             self._complain(path, item, message, did_you_mean(item.name, outputs))
@@ -201,7 +229,7 @@ class Ports:
 
     def _is_table(self, source: Source) -> bool:
         if isinstance(source, StepOutput):
-            return self._definition.steps[source.step].outputs[source.output].tabular is not None
+            return self._definition.steps[source.step].made[source.output].tabular is not None
         return isinstance(source, Data) and source.tabular is not None
 
     def _output(self, name: str, entry: OutputDefinition) -> OutputSpec:

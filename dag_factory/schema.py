@@ -6,6 +6,9 @@ from typing import Any
 
 __all__ = ["pipeline_schema", "workspace_schema"]
 
+_WORK = ("script", "transfer")
+"""The fields of a step of which it has one, what it does."""
+
 
 def pipeline_schema() -> dict[str, Any]:
     """Return the JSON schema of ``*.pipeline.yaml``.
@@ -20,8 +23,8 @@ def pipeline_schema() -> dict[str, Any]:
     schema["required"].remove("name")
     other = {"type": "string", "minLength": 1, "description": "A file with defaults, relative to this one."}
     schema["properties"] = {FIELD: other, **schema["properties"]}
-    step = schema["$defs"]["StepDefinition"]
-    required = {"required": step.pop("required")}
+    del schema["$defs"]["StepDefinition"]["required"]
+    required = {"anyOf": [{"required": [field]} for field in _WORK]}
     schema["if"] = {"required": [FIELD]}
     schema["else"] = {"properties": {"steps": {"additionalProperties": required}}}
     return schema

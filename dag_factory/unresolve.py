@@ -24,6 +24,7 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TabularFormat,
     Text,
+    TransferSpec,
 )
 from dag_factory.bindings import Binding, escape, format_segments
 
@@ -60,6 +61,16 @@ def _parameter(spec: ParameterSpec) -> dict[str, Any]:
 
 def _step(spec: StepSpec) -> dict[str, Any]:
     environment = spec.environment
+    fields: dict[str, Any]
+    if spec.transfer is not None:
+        fields = {
+            "transfer": _transfer(spec, spec.transfer),
+            "name": spec.name if spec.name != spec.id else None,
+            "allow_reuse": None if spec.allow_reuse else False,
+            "version": spec.version,
+            "after": list(spec.after),
+        }
+        return {name: value for name, value in fields.items() if value not in (None, [], {})}
     fields = {
         "script": spec.script,
         "name": spec.name if spec.name != spec.id else None,
@@ -78,6 +89,27 @@ def _step(spec: StepSpec) -> dict[str, Any]:
         "timeout": spec.timeout,
     }
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def _transfer(spec: StepSpec, transfer: TransferSpec) -> dict[str, Any]:
+    (source,), (output,) = spec.inputs, spec.outputs
+    read, written = _input(source), _output(output)
+    read.pop("mode", None)
+    if transfer.table is not None:
+        written = {
+            "datastore": transfer.database,
+            "table": transfer.table,
+            "pipeline_output": output.pipeline_output,
+        }
+    fields = {
+        "source": read,
+        "destination": {name: value for name, value in written.items() if value is not None},
+        "source_type": transfer.source_type,
+        "destination_type": transfer.destination_type,
+        "delete_extra": transfer.delete_extra or None,
+        "shards": transfer.shards if transfer.shards != 1 else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _argument(argument: Argument) -> str:

@@ -5,6 +5,7 @@
     snapshots/<digest>.zip, .json     manifests/<ab>/<digest>.json
     reuse/<ab>/<key>.json             reuse/set-aside/<key>/<n>.json      history/<pipeline>/<step>.json
     leases/<ab>/<key>/<n>.json
+    transfers/<ab>/<place>/<n>.json
     pipelines/<name>/<n>.json         endpoints/, endpoint-names/, drafts/, schedules/: see core.states     dag-views/<digest>.json
     watches/<id>/<n>.json, <n>.done.json
     runs/<pipeline>/<run>/            run.json  plan.json  result.json  failed.json

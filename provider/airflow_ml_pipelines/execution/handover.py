@@ -12,7 +12,8 @@ from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
 from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
-from airflow_ml_pipelines.execution.job import make_job
+from airflow_ml_pipelines.core.spec import OutputSpec
+from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.targets.port import (
     SCHEMA,
     ComputeTarget,
@@ -59,6 +60,9 @@ class ScriptKind:
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:  # noqa: ARG002
         return _hand_over(self._context, self._target, attempt, log)
+
+    def destination(self, spec: OutputSpec, attempt: int) -> tuple[str, str]:
+        return output_destination(self._context, spec, attempt)
 
 
 def _hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> HandedOver:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Protocol
 
 from airflow_ml_pipelines.core.decide import Go, StepContext
+from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
 from airflow_ml_pipelines.execution.targets.port import Log
 
@@ -25,6 +26,9 @@ class Kind(Protocol):
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:
         """Start an attempt. :raises MlPipelinesError: where it can't be started; nothing of it is left then."""
+
+    def destination(self, spec: OutputSpec, attempt: int) -> tuple[str, str]:
+        """Return the datastore and the path at which an output lies after an attempt has ended well."""
 
 
 def open_kind(context: StepContext) -> Kind:

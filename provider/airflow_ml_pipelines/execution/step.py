@@ -26,10 +26,10 @@ from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
+from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.core.verify import verify_output
 from airflow_ml_pipelines.execution.handover import read_place, write_place
-from airflow_ml_pipelines.execution.job import output_destination
-from airflow_ml_pipelines.execution.kinds import open_kind
+from airflow_ml_pipelines.execution.kinds import Kind, open_kind
 from airflow_ml_pipelines.execution.mlflow import tell_mlflow
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
 from airflow_ml_pipelines.runtime.result import JobResult
@@ -73,7 +73,7 @@ def run_step(
             _claim_inputs(context)
             job = taken.job if taken else kind.hand_over(go, document.attempt, log)
             result = _follow(context, document.attempt, job.running, on_line, canceled)
-            document = _finish(context, document, result, job.lacks, log)
+            document = _finish(context, kind, document, result, job.lacks, log)
     except BaseException as error:
         stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
         text = str(error) or type(error).__name__
@@ -193,11 +193,11 @@ class _Watch:
 
 
 def _finish(
-    context: StepContext, document: StepDocument, result: JobResult, lacks: str, log: Log
+    context: StepContext, kind: Kind, document: StepDocument, result: JobResult, lacks: str, log: Log
 ) -> StepDocument:
     workspace, run, step = context.workspace, context.run, context.step
     outputs = {
-        spec.name: _keep_output(context, document, spec.name, result.outputs[spec.name])
+        spec.name: _keep_output(context, kind, document, spec, result.outputs[spec.name])
         for spec in step.outputs
     }
     finished = time.time()
@@ -241,13 +241,12 @@ def _finish(
 
 
 def _keep_output(
-    context: StepContext, document: StepDocument, name: str, manifest: Manifest
+    context: StepContext, kind: Kind, document: StepDocument, spec: OutputSpec, manifest: Manifest
 ) -> OutputDocument:
     workspace = context.workspace
-    spec = next(spec for spec in context.step.outputs if spec.name == name)
-    datastore, path = output_destination(context, spec, document.attempt)
+    datastore, path = kind.destination(spec, document.attempt)
     data = compact_json(manifest.to_dict())
-    kept = f"{document.folder}/manifests/{name}.json"
+    kept = f"{document.folder}/manifests/{spec.name}.json"
     workspace.store.put(kept, data)
     if not freshen(workspace.store, manifest_path(manifest.digest)):
         workspace.store.put(manifest_path(manifest.digest), data)

@@ -15,6 +15,7 @@ from airflow_ml_pipelines.core.registry import (
     EnvironmentDocument,
 )
 from airflow_ml_pipelines.core.store import CLOCK, is_unfinished
+from airflow_ml_pipelines.core.transfer import journal
 
 __all__ = [
     "check_histories",
@@ -36,6 +37,7 @@ _KNOWN = frozenset(
         "reuse",
         "runs",
         "snapshots",
+        journal.FOLDER,
         *_PUBLISHED,
         *FOLDERS.values(),
     }
@@ -120,10 +122,12 @@ def _check_dataset(look: Look, path: str, dataset: DatasetRecord, known: Mapping
 
 
 def check_others(look: Look) -> Iterator[Finding]:
-    """Check pins and what comes of publishing; name half-written files, and folders that this version does not know."""
+    """Check pins, journals of transfers and what comes of publishing; name half-written files, and folders that this version does not know."""
     store = look.store
     for info in look.objects(pins.FOLDER):
         look.document(info.path, pins.Pin, pins.SCHEMA)
+    for info in look.objects(journal.FOLDER):
+        look.document(info.path, journal.JournalPart, journal.SCHEMA)
     for folder in _PUBLISHED:
         for info in look.objects(folder):
             look.json(info.path)
