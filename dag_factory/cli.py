@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return 2
+    if arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
     return run_command(parser.parse_args(arguments))
 
 

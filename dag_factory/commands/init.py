@@ -18,8 +18,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from airflow_ml_pipelines.core.errors import WorkspaceError
+    from airflow_ml_pipelines.workspace_file import FILE_NAME
     from dag_factory.workspace import Workspace
 
     folder = os.path.abspath(options.folder)
+    if os.path.exists(file := os.path.join(folder, FILE_NAME)):
+        raise WorkspaceError(f"there is a workspace already, and it was left as it is: {file}")
     Workspace.create(options.name or os.path.basename(folder) or "workspace", folder=folder)
     return 0

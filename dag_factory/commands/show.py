@@ -48,8 +48,8 @@ def _show_run(folder: RunFolder, *, as_json: bool) -> None:
     documents = folder.steps()
     result = folder.read_result()
     if as_json:
-        steps = list(documents.values())
-        print_json({"schema": 1, "run": run, "status": status, "result": result, "steps": steps})
+        found = {"run": run, "status": status, "result": result, "plan": folder.read_plan()}
+        print_json({"schema": 1, **found, "steps": list(documents.values())})
         return
     shown = paint(status, status, sys.stdout)
     print_line(f"run {run.run} of {run.pipeline}, experiment {run.experiment}: {shown}")
@@ -93,6 +93,9 @@ def _show_runs(store: Store, limit: int, *, as_json: bool) -> None:
             for run, status in shown
         ]
         print_json({"schema": 1, "runs": runs})
+        return
+    if not found:
+        print_line("there is no run yet: start one with `ml-pipelines run FILE`")
         return
     print_table(
         ("RUN", "PIPELINE", "EXPERIMENT", "STATUS", "STARTED"),

@@ -350,6 +350,35 @@ def test_without_a_command_the_help_says_which_there_are(capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["help"], "to begin:"),
+        (["help", "plan"], "Say what a run would do"),
+        (["--version"], "ml-pipelines 0."),
+    ],
+)
+def test_help_and_version_are_asked_for_in_the_usual_ways(arguments, text, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    assert text in capsys.readouterr().out
+
+
+def test_a_second_init_leaves_the_workspace_as_it_is(shop, capsys):
+    before = (shop.folder / "workspace.yaml").read_text()
+    assert main(["init"]) == 1
+    assert "there is a workspace already, and it was left as it is: " in capsys.readouterr().err
+    assert (shop.folder / "workspace.yaml").read_text() == before
+
+
+def test_where_nothing_has_run_show_says_how_to_begin(shop, capsys):
+    assert main(["show"]) == 0
+    assert capsys.readouterr().out == "there is no run yet: start one with `ml-pipelines run FILE`\n"
+    assert main(["show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
         (["plann"], "there is no 'plann'. Did you mean 'plan'?"),
         (["lint", "--format", "jsn", "x"], "Did you mean 'json'?"),
     ],

@@ -36,7 +36,7 @@ def test_a_command_takes_the_workspace_of_airflows_configuration(workspace, monk
     monkeypatch.delenv("ML_PIPELINES_WORKSPACE")
     monkeypatch.setenv("AIRFLOW__ML_PIPELINES__WORKSPACE", str(workspace.file))
     assert run("show") == 0
-    assert capsys.readouterr().out.split() == ["RUN", "PIPELINE", "EXPERIMENT", "STATUS", "STARTED"]
+    assert capsys.readouterr().out.startswith("there is no run yet")
 
 
 def test_a_command_has_its_own_options_and_exit_codes(workspace, capsys):

@@ -2,6 +2,8 @@ import pytest
 from airflow.sdk import DAG  # noqa: TID253
 
 from airflow_ml_pipelines._airflow import AirflowFailException
+from airflow_ml_pipelines.core.accept import Proposal, accept, propose
+from airflow_ml_pipelines.core.new_run import new_run
 from airflow_ml_pipelines.core.runs import RunFolder
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.operators.plan import PlanOperator
@@ -27,6 +29,18 @@ def test_a_parameter_decides_for_the_steps_that_use_it(tasks, run_task, first):
     planned = run_task(tasks["plan"], "r2", conf={"alpha": 2})
     assert planned.skipped == PREPARE
     assert "--alpha: 1 → 2" in planned.value["train"]["reason"]
+
+
+def test_a_result_that_somebody_accepted_is_reused_and_said_to_be(
+    tasks, run_task, first, workspace, pipeline, source
+):
+    (source / "step.py").write_text((source / "step.py").read_text() + "# a remark\n")
+    proposals = [item for item in propose(workspace, new_run(pipeline)) if isinstance(item, Proposal)]
+    assert len(list(accept(workspace, proposals, by="ada", reason="only a remark"))) == 2
+    planned = run_task(tasks["plan"], "r2")
+    assert planned.skipped == ["prepare.reuse", "prepare.run", "train.reuse", "train.run"]
+    reason = "accepted by ada: only a remark (result of run r1 of pipeline)"
+    assert [item["reason"] for item in planned.value.values()] == [reason, reason]
 
 
 def test_regenerate_outputs_runs_everything(tasks, run_task, first):
