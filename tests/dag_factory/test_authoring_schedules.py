@@ -56,6 +56,17 @@ def test_a_schedule_is_a_dag_while_it_is_active(ws, published):
     assert current_view(store).dags == {}
 
 
+def test_a_dag_of_which_a_run_is_under_way_stays_and_starts_no_more(ws, published):
+    schedule = create(ws, published)
+    store = ws.core.store
+    schedule.disable()
+    published.delete()
+    assert current_view(store).dags == {}
+    dags = current_view(store, {published.id, schedule.dag_id, "another"}).dags
+    assert set(dags) == {published.id, schedule.dag_id}
+    assert dags[schedule.dag_id].schedule.recurrence is None
+
+
 def test_an_endpoint_s_schedule_follows_its_default_version(ws, published):
     endpoint = PipelineEndpoint.publish(ws, "talks", None, published)
     schedule = Schedule.create_for_pipeline_endpoint(

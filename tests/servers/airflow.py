@@ -72,6 +72,13 @@ class Served:
             time.sleep(0.2)
         return answer[1]
 
+    def wait_until_stale(self, dag_id, timeout=120):
+        """Wait until Airflow has put a DAG away."""
+        until = time.monotonic() + timeout
+        while not self.airflow_dag(dag_id)["is_stale"]:
+            assert time.monotonic() < until, self.airflow.log_tail()
+            time.sleep(0.5)
+
     def restart(self):
         """Start Airflow again, after it was stopped."""
         self.airflow.start()
@@ -108,7 +115,7 @@ def serve(folder: Path, database: str, **settings: str) -> Iterator[Served]:
             {
                 "name": "published",
                 "classpath": "airflow_ml_pipelines.bundles.published.PublishedPipelinesBundle",
-                "kwargs": {},
+                "kwargs": {"refresh_interval": 5},
             }
         ]
         made = {

@@ -128,10 +128,7 @@ def test_what_came_while_a_schedule_was_disabled_is_found_when_it_is_enabled(ser
     each, _ = schedules
     before = changed(served, each)
     each.disable()
-    until = time.monotonic() + 120
-    while served.call("GET", f"/api/v2/dags/{each.dag_id}.files")[1]["is_stale"] is not True:
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    served.wait_until_stale(f"{each.dag_id}.files")
     arrive(served, "late.csv")
     time.sleep(POLLS)
     assert changed(served, each) == before

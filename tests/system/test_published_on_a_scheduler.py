@@ -176,6 +176,23 @@ def test_what_is_disabled_does_not_run(served):
     assert served.wait(published.id, answer["Id"]) == "success"
 
 
+def test_a_run_that_is_under_way_ends_also_where_its_pipeline_is_disabled_meanwhile(served):
+    hold = served.folder / "hold"
+    hold.touch()
+    code = f"import pathlib, time\nwhile pathlib.Path({str(hold)!r}).exists(): time.sleep(0.1)\n"
+    busy, idle = served.publish("midway", code), served.publish("idle")
+    _, answer = served.call("POST", f"{API}/pipelines/{busy.id}", {})
+    served.airflow_dag(idle.id)
+    for published in (busy, idle):
+        published.disable()
+    served.wait_until_stale(idle.id)
+    time.sleep(10)  # another look of the bundle, and a scheduler's at the run
+    assert served.airflow_dag(busy.id)["is_stale"] is False
+    hold.unlink()
+    assert served.wait(busy.id, answer["Id"]) == "success"
+    served.wait_until_stale(busy.id)
+
+
 def test_of_a_hundred_submissions_at_once_none_is_lost_and_the_step_runs_once(served):
     published = served.publish("busy", "import time; time.sleep(2)\n")
     path = f"{API}/pipelines/{published.id}"
@@ -211,6 +228,4 @@ def test_a_schedule_runs_by_itself_until_it_is_disabled(served):
     assert (run.experiment.name, run.parameters) == ("ticks", {"pipeline_arg": 7})
     assert run.id.startswith("scheduled__")
     schedule.disable()
-    while served.call("GET", f"/api/v2/dags/{schedule.dag_id}")[1]["is_stale"] is not True:
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    served.wait_until_stale(schedule.dag_id)

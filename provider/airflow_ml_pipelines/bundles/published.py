@@ -72,8 +72,11 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
         super().initialize()
 
     def refresh(self) -> None:
-        """Take what is published now."""
-        view = current_view(self._workspace.store)
+        """Take what is published now, and leave the DAGs of which runs are under way.
+
+        Airflow goes on with a run only as long as its DAG is there.
+        """
+        view = current_view(self._workspace.store, _busy_dags(self.name))
         if view.digest != self._current:
             write_view(self._workspace.store, view)
             with self.lock():
@@ -131,6 +134,31 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
             draft = folder / f".{file}"
             draft.write_text(text, encoding="utf-8")
             draft.replace(folder / file)
+
+
+def _busy_dags(bundle: str) -> set[str]:
+    """Return the DAGs of a bundle that have runs which have not ended, none where Airflow's database can't be asked.
+
+    The DAG processor can ask it, and nobody else looks for what is new.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import State
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    query = (
+        select(DagRun.dag_id)
+        .join(DagModel, DagModel.dag_id == DagRun.dag_id)
+        .where(DagModel.bundle_name == bundle, DagRun.state.in_(State.unfinished_dr_states))
+        .distinct()
+    )
+    try:
+        with create_session() as session:
+            return set(session.scalars(query))
+    except (SQLAlchemyError, RuntimeError):  # the latter in a task
+        return set()
 
 
 def published_file(dag_id: str) -> str:

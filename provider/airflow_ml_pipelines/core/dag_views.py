@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.endpoints import read_endpoint
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.published import find_published
+from airflow_ml_pipelines.core.published import PublishedDocument, find_published, read_published
 from airflow_ml_pipelines.core.recurrence import Recurrence
 from airflow_ml_pipelines.core.schedules import ScheduleDocument, find_schedules
 from airflow_ml_pipelines.core.store import Store
@@ -79,43 +80,66 @@ class DagView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return hashlib.sha256(_DOMAIN + canonical_json(document)).hexdigest()[:40]
 
 
-def current_view(store: Store) -> DagView:
-    """Return the DAGs of the pipelines that are published and of their schedules, without what is disabled."""
-    found = {
+def current_view(store: Store, keep: Collection[str] = ()) -> DagView:
+    """Return the DAGs of the pipelines that are published and of their schedules, without what is disabled.
+
+    :param keep: the ids of DAGs that are to stay in any case, since runs of them are under way; by themselves they start
+        no more.
+    """
+    active = {
         document.id: DagEntry(pipeline=document.id, label=document.version)
         for document, _ in find_published(store)
     }
-    scheduled = {}
+    dags = dict(active)
     for schedule in find_schedules(store):
-        pipeline = _pipeline_of(store, schedule)
-        if schedule.status == "Active" and pipeline in found:
-            scheduled[schedule.dag_id] = DagEntry(
-                pipeline=pipeline,
-                label=found[pipeline].label,
-                schedule=ScheduleEntry(
-                    id=schedule.id,
-                    recurrence=schedule.recurrence,
-                    experiment=schedule.experiment,
-                    parameters=schedule.parameters,
-                    continue_on_step_failure=schedule.continue_on_step_failure,
-                ),
-            )
-            if schedule.watch is not None:
-                scheduled[schedule.watch_dag_id] = DagEntry(
-                    pipeline=pipeline, watch=WatchEntry(schedule=schedule.id, starts=schedule.dag_id)
-                )
-    return DagView(dags={**found, **scheduled})
+        pipeline, runs = _pipeline_of(store, schedule)
+        runs = runs and schedule.status == "Active" and pipeline in active
+        label = active[pipeline].label if pipeline in active else None
+        entries = _entries(schedule, pipeline, label, runs=runs)
+        dags |= {dag_id: entry for dag_id, entry in entries.items() if runs or dag_id in keep}
+    for dag_id in keep:
+        if dag_id not in dags and (document := _find(store, dag_id)) is not None:
+            dags[dag_id] = DagEntry(pipeline=document.id, label=document.version)
+    return DagView(dags=dags)
 
 
-def _pipeline_of(store: Store, schedule: ScheduleDocument) -> str | None:
-    """Return the published pipeline that a schedule runs at present, None where its endpoint does not run."""
+def _entries(
+    schedule: ScheduleDocument, pipeline: str, label: str | None, *, runs: bool
+) -> dict[str, DagEntry]:
+    """Return the DAGs of a schedule by their ids.
+
+    :param runs: whether they start runs by themselves.
+    """
+    entry = ScheduleEntry(
+        id=schedule.id,
+        recurrence=schedule.recurrence if runs else None,
+        experiment=schedule.experiment,
+        parameters=schedule.parameters,
+        continue_on_step_failure=schedule.continue_on_step_failure,
+    )
+    found = {schedule.dag_id: DagEntry(pipeline=pipeline, label=label, schedule=entry)}
+    if schedule.watch is not None:
+        watch = WatchEntry(schedule=schedule.id, starts=schedule.dag_id)
+        found[schedule.watch_dag_id] = DagEntry(pipeline=pipeline, watch=watch)
+    return found
+
+
+def _pipeline_of(store: Store, schedule: ScheduleDocument) -> tuple[str, bool]:
+    """Return the published pipeline that a schedule runs at present, and whether it may: not of an endpoint that rests."""
     if schedule.endpoint is None:
-        return schedule.pipeline
+        return schedule.pipeline or "", True
     try:
         endpoint = read_endpoint(store, identity=schedule.endpoint)
     except WorkspaceError:
+        return "", False
+    return endpoint.pipeline(), endpoint.status == "Active"
+
+
+def _find(store: Store, identity: str) -> PublishedDocument | None:
+    try:
+        return read_published(store, identity, deleted=True)
+    except WorkspaceError:
         return None
-    return endpoint.pipeline() if endpoint.status == "Active" else None
 
 
 def write_view(store: Store, view: DagView) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -13,8 +15,9 @@ from airflow_ml_pipelines.core.errors import (
     StoreError,
 )
 from airflow_ml_pipelines.plugin.access import MissingError
+from airflow_ml_pipelines.plugin.models import Refusal
 from airflow_ml_pipelines.plugin.page.app import add_pages, is_page, show_error
-from airflow_ml_pipelines.plugin.routes import endpoints, pipelines, runs
+from airflow_ml_pipelines.plugin.routes import endpoints, files, pipelines, runs
 
 __all__ = ["make_app"]
 
@@ -26,6 +29,20 @@ _STATUS: tuple[tuple[type[MlPipelinesError], int], ...] = (
     (StoreError, 503),
     (MlPipelinesError, 409),
 )
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "No token, or one that is not valid."},
+    403: {"model": Refusal, "description": "The user may see it and not do this with it."},
+    404: {"model": Refusal, "description": "There is no such thing, or the user may not see it."},
+    409: {
+        "model": Refusal,
+        "description": "It can't be done as things stand, such as with what is disabled.",
+    },
+    422: {
+        "model": Refusal,
+        "description": "A field or a parameter that does not exist, or that is of another type.",
+    },
+    503: {"model": Refusal, "description": "A store does not answer, or Airflow has not read the DAG yet."},
+}
 
 
 def make_app() -> FastAPI:
@@ -40,9 +57,10 @@ def make_app() -> FastAPI:
         version="1",
         docs_url="/docs",
         redoc_url=None,
+        responses=_REFUSALS,
     )
     app.add_exception_handler(MlPipelinesError, _answer_error)
-    for routes in (pipelines, endpoints, runs):
+    for routes in (pipelines, endpoints, runs, files):
         app.include_router(routes.router, prefix="/api/v1")
     add_pages(app)
     return app

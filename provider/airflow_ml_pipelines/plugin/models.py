@@ -11,9 +11,13 @@ __all__ = [
     "DatasetDefinition",
     "Endpoint",
     "EndpointPage",
+    "Explained",
+    "File",
+    "FilePage",
     "Parameter",
     "Pipeline",
     "PipelinePage",
+    "Refusal",
     "Run",
     "RunPage",
     "Status",
@@ -64,6 +68,12 @@ class Submission(_Given):
     Tags: dict[str, Text] = {}
     ContinueRunOnStepFailure: bool | None = None
     RegenerateOutputs: bool = False
+
+
+class Refusal(BaseModel):
+    """Why a call is refused: a text, or what is wrong with each field."""
+
+    detail: str | list[dict[str, Any]]
 
 
 class Submitted(BaseModel):
@@ -173,3 +183,28 @@ class Step(BaseModel):
     reused_from: dict[str, Any] | None
     outputs: dict[str, dict[str, Any]]
     error: str | None
+
+
+class File(BaseModel):
+    """A file of a run; ``digest`` is that of its content, where it is known."""
+
+    path: str
+    size: int
+    digest: str | None = None
+
+
+class FilePage(BaseModel):
+    """Some of the files, by their paths."""
+
+    total: int
+    items: list[File]
+
+
+class Explained(BaseModel):
+    """What became of a step and why; ``explanation`` is the difference to an earlier result, by what differs."""
+
+    step: str
+    name: str
+    state: str
+    reasons: list[str]
+    explanation: dict[str, Any] | None

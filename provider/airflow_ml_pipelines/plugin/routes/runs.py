@@ -15,10 +15,10 @@ from airflow_ml_pipelines.core.server import dag_path
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep
 from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
-from airflow_ml_pipelines.plugin.models import Run, RunPage, Step
+from airflow_ml_pipelines.plugin.models import Explained, Run, RunPage, Step
 from airflow_ml_pipelines.plugin.routes.pipelines import Limit, Offset
 
-__all__ = ["router"]
+__all__ = ["open_run", "read_step", "router"]
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -49,24 +49,57 @@ async def list_runs(
 @router.get("/{pipeline}/{run}")
 def get_run(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> Run:
     """Return a run."""
-    folder = _open(workspace, access, pipeline, run)
+    folder = open_run(workspace, access, pipeline, run)
     return _describe(folder, folder.read_run())
 
 
 @router.get("/{pipeline}/{run}/plan")
 def get_plan(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> dict[str, Any]:
     """Return what the run's plan found out and decided, step by step."""
-    plan = _open(workspace, access, pipeline, run).read_plan()
+    plan = open_run(workspace, access, pipeline, run).read_plan()
     if plan is None:
         raise MissingError(f"run {run!r} has no plan yet")
     document: dict[str, Any] = msgspec.to_builtins(plan)
     return document
 
 
+@router.get("/{pipeline}/{run}/explain")
+def explain_run(
+    pipeline: str,
+    run: str,
+    workspace: WorkspaceDep,
+    access: AccessDep,
+    *,
+    step: str | None = None,
+    against: str | None = None,
+) -> list[Explained]:
+    """Return what became of each step, or of one, and in what it differs from an earlier result.
+
+    `against` names another run of the pipeline to compare with, in place of the nearest earlier result.
+    """
+    from airflow_ml_pipelines.core import explain_steps
+
+    folder = open_run(workspace, access, pipeline, run)
+    other = None if against is None else open_run(workspace, access, pipeline, against)
+    if step is not None and step not in folder.steps():
+        raise MissingError(f"run {run!r} has no step {step!r}")
+    found = explain_steps.explain_run(workspace, folder, step, against=other)
+    return [
+        Explained(
+            step=item.step,
+            name=item.name,
+            state=item.state,
+            reasons=list(item.reasons),
+            explanation=None if item.explanation is None else msgspec.to_builtins(item.explanation),
+        )
+        for item in found
+    ]
+
+
 @router.get("/{pipeline}/{run}/steps")
 def list_steps(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> list[Step]:
     """Return how each step went, in the pipeline's order; ``reasons`` explain why it ran or what it was reused from."""
-    folder = _open(workspace, access, pipeline, run)
+    folder = open_run(workspace, access, pipeline, run)
     names = _names(folder)
     return [_step(document, names) for document in folder.steps().values()]
 
@@ -74,8 +107,8 @@ def list_steps(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessD
 @router.get("/{pipeline}/{run}/steps/{step}")
 def get_step(pipeline: str, run: str, step: str, workspace: WorkspaceDep, access: AccessDep) -> Step:
     """Return how a step went."""
-    folder = _open(workspace, access, pipeline, run)
-    return _step(_read_step(folder, step), _names(folder))
+    folder = open_run(workspace, access, pipeline, run)
+    return _step(read_step(folder, step), _names(folder))
 
 
 @router.get("/{pipeline}/{run}/steps/{step}/metrics")
@@ -85,8 +118,8 @@ def get_metrics(
     """Return what the step's script logged; of a reused step what the original logged."""
     from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
-    folder = _open(workspace, access, pipeline, run)
-    document = _read_step(folder, step)
+    folder = open_run(workspace, access, pipeline, run)
+    document = read_step(folder, step)
     if not document.folder:
         return {}
     try:
@@ -97,7 +130,7 @@ def get_metrics(
     return metrics
 
 
-def _open(workspace: Workspace, access: Access, pipeline: str, run: str) -> RunFolder:
+def open_run(workspace: Workspace, access: Access, pipeline: str, run: str) -> RunFolder:
     """Return the folder of a run that the user may see."""
     folder = RunFolder(workspace.store, pipeline, run)
     place = read_place(folder)
@@ -132,7 +165,7 @@ def _names(folder: RunFolder) -> dict[str, str]:
     return {step.id: step.name for step in folder.read_run().spec.steps}
 
 
-def _read_step(folder: RunFolder, step: str) -> StepDocument:
+def read_step(folder: RunFolder, step: str) -> StepDocument:
     document = folder.steps().get(step)
     if document is None:
         raise MissingError(f"run {folder.run!r} has no step {step!r}")
