@@ -51,9 +51,9 @@ class Experiment:
         parent_run_id: str | None = None,
         pipeline_params: Mapping[str, Any] | None = None,
     ) -> PipelineRun:
-        """Run a pipeline in this process; return its run at once.
+        """Run a pipeline; return its run at once.
 
-        Steps whose script, files, arguments, data and environment are those of an earlier run take its outputs. Call
+        It runs on the Airflow server that the workspace file names, in this process where that names none. Steps whose script, files, arguments, data and environment are those of an earlier run take its outputs. Call
         ``wait_for_completion()`` of the run that is returned to see it and to know how it ended.
 
         :param config: the pipeline, or one that was published.
@@ -79,6 +79,8 @@ class Experiment:
                     "Experiment.submit: pipeline_params is the old name of pipeline_parameters: give one"
                 )
             pipeline_parameters = pipeline_params
+        if isinstance(config, PublishedPipeline):
+            config.require_active()
         return submit_spec(
             self,
             config.to_spec(self.name),
@@ -117,6 +119,18 @@ def submit_spec(
 
     core = experiment.workspace.core
     require_names(core, spec)
+    if core.server is not None:
+        from dag_factory.remote_run import submit_remotely
+
+        return submit_remotely(
+            experiment,
+            spec,
+            tags=tags,
+            parameters=parameters,
+            continue_on_step_failure=continue_on_step_failure,
+            regenerate_outputs=regenerate_outputs,
+            parent_run_id=parent_run_id,
+        )
     labels = labels_of(tags)
     if parent_run_id is not None:
         labels["parent_run_id"] = str(parent_run_id)

@@ -176,7 +176,7 @@ class PipelineDraft:
         self._document = change_draft(self.workspace.core.store, self.id, add)
 
     def submit_run(self) -> PipelineRun:
-        """Run it in this process; return its run at once."""
+        """Run it, where :meth:`dag_factory.Experiment.submit` would; return its run at once."""
         from dag_factory.experiment import Experiment, submit_spec
 
         draft = self._document

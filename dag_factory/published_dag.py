@@ -17,6 +17,7 @@ __all__ = ["load_published"]
 
 _TAG = "published"
 _SCHEDULE = "schedule"
+_SUBMITTED = "submitted"
 
 
 def load_published(
@@ -75,7 +76,8 @@ def _build(dag_id: str, entry: DagEntry, workspace: str | None, task_id: str | N
         experiment=experiment,
     )
     labels = [entry.label] if entry.label else []
-    dag.tags.update({_TAG, document.name, *labels, *([_SCHEDULE] if entry.schedule else [])})
+    kind = _SUBMITTED if document.submitted else _TAG
+    dag.tags.update({kind, document.spec.family, *labels, *([_SCHEDULE] if entry.schedule else [])})
     return dag
 
 

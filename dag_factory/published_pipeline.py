@@ -143,18 +143,15 @@ class PublishedPipeline:
 
         self.require_active()
         experiment = Experiment(workspace, experiment_name)
-        options: dict[str, Any] = {
-            "tags": tags,
-            "parameters": pipeline_parameters,
-            "continue_on_step_failure": continue_on_step_failure,
-            "regenerate_outputs": regenerate_outputs,
-            "parent_run_id": parent_run_id,
-        }
-        if workspace.core.server is None:
-            return submit_spec(experiment, self._document.spec, **options)
-        from dag_factory.remote_run import server_of, submit_remotely
-
-        return submit_remotely(experiment, server_of(workspace).address("pipelines", self.id), **options)
+        return submit_spec(
+            experiment,
+            self._document.spec,
+            tags=tags,
+            parameters=pipeline_parameters,
+            continue_on_step_failure=continue_on_step_failure,
+            regenerate_outputs=regenerate_outputs,
+            parent_run_id=parent_run_id,
+        )
 
     def require_active(self) -> None:
         """Raise a :class:`WorkspaceError` where it can't be run."""

@@ -9,11 +9,13 @@ from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.server import URL, AirflowServer, find_server, run_path
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.runs import RunFolder
+    from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.experiment import Experiment
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["RemoteRun", "server_of", "submit_remotely"]
+__all__ = ["RemoteRun", "find_remote", "server_of", "submit_remotely"]
 
 _STATUS: Final = {"queued": "NotStarted", "running": "Running", "success": "Finished", "failed": "Failed"}
 
@@ -30,14 +32,17 @@ class RemoteRun:
         self.pipeline = pipeline
         self.url = url
         self._address = f"{server.url.rstrip('/')}{run_path(pipeline, run)}"
+        self._is_canceled = False
 
     def status(self) -> str:
         """Return how the run stands. :raises ServerError: where the server can't be reached, or refuses."""
-        return _STATUS.get(self.server.call("GET", self._address)["state"], "Running")
+        status = _STATUS.get(self.server.call("GET", self._address)["state"], "Running")
+        return "Canceled" if status == "Failed" and self._is_canceled else status
 
     def cancel(self) -> None:
         """End the run: Airflow ends its tasks, and they kill their scripts."""
         self.server.call("PATCH", f"{self._address}?update_mask=state", {"state": "failed"})
+        self._is_canceled = True
 
 
 def server_of(workspace: Workspace) -> AirflowServer:
@@ -53,9 +58,22 @@ def server_of(workspace: Workspace) -> AirflowServer:
     return server
 
 
+def find_remote(workspace: Workspace, folder: RunFolder) -> RemoteRun | None:
+    """Return a run that a scheduler has begun as one of the workspace's server, None where either is not known.
+
+    :param folder: the run's.
+    """
+    from airflow_ml_pipelines.core.place import read_place
+
+    server, place = workspace.core.server, read_place(folder)
+    if server is None or place is None:
+        return None
+    return RemoteRun(server, place["dag_id"], place["run_id"], "")
+
+
 def submit_remotely(
     experiment: Experiment,
-    address: str,
+    spec: PipelineSpec,
     *,
     tags: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -65,17 +83,27 @@ def submit_remotely(
 ) -> PipelineRun:
     """Start a run on the workspace's Airflow server; see :meth:`dag_factory.Experiment.submit`.
 
-    :param address: that of a published pipeline or an endpoint.
+    A pipeline that was not published is kept as if it were, for the server to run what it is now.
+
     :raises ServerError: where the server can't be reached, or refuses.
     """
+    from airflow_ml_pipelines.core.parameters import check_parameters
+    from airflow_ml_pipelines.core.published import pin_pipeline, publish
     from dag_factory.experiment import labels_of, parameter_values
     from dag_factory.run import PipelineRun
 
-    server = server_of(experiment.workspace)
+    server, core = server_of(experiment.workspace), experiment.workspace.core
+    values = parameter_values(parameters)
+    check_parameters(spec.parameters, values)
+    if spec.publication is None:
+        spec = pin_pipeline(core, spec)
+    if spec.publication is None or not spec.publication.id:
+        spec = publish(core, spec, submitted=True).spec
+    address = server.address("pipelines", spec.name)
     body = {
         "ExperimentName": experiment.name,
         "RunSource": "SDK",
-        "ParameterAssignments": parameter_values(parameters),
+        "ParameterAssignments": values,
         "Tags": labels_of(tags),
         "ParentRunId": parent_run_id,
         "ContinueRunOnStepFailure": continue_on_step_failure,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, StepFailedError, did_you_mean
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from dag_factory._check import checked, expect
-from dag_factory.narrate import narrate_step
+from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
 from dag_factory.step_run import (
     FOREVER,
     OVER,
@@ -24,7 +24,7 @@ from dag_factory.step_run import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunDocument
+    from airflow_ml_pipelines.core.runs import RunDocument, StepDocument
     from dag_factory.experiment import Experiment
     from dag_factory.local_run import LocalRun
     from dag_factory.published_pipeline import PublishedPipeline
@@ -133,7 +133,10 @@ class PipelineRun:
             if local.error is not None:
                 return "Failed"
             return local.outcome.status if local.outcome is not None else "Running"
-        return self._remote.status() if self._remote is not None else self.folder.status()
+        if self._remote is None:
+            return self.folder.status()
+        status = self._remote.status()
+        return "Canceled" if status == "Failed" and self.folder.status() == "Canceled" else status
 
     @classmethod
     @checked
@@ -216,16 +219,29 @@ class PipelineRun:
 
     def _follow_folder(self, deadline: float, say: Callable[[str], None]) -> None:
         told: dict[str, str] = {}
+        plan = None
         while True:
             over = self.get_status() in OVER
+            if plan is None and (plan := self.folder.read_plan()) is not None:
+                for line in narrate_plan(plan, self._step_names()):
+                    say(line)
+                told = {step.step: "reused" for step in plan.steps if step.decision == "reuse"}
             for step, document in self.folder.steps().items():
                 if told.get(step) != document.status:
                     told[step] = document.status
-                    for line in narrate_step(document, self._step_names()):
+                    for line in self._narrate(document) if say is not say_nothing else ():
                         say(line)
             if over or time.monotonic() >= deadline:
                 return
             time.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+
+    def _narrate(self, document: StepDocument) -> Iterator[str]:
+        """Yield what is new about a step, after what its script wrote if that has ended."""
+        names = self._step_names()
+        if document.status in ("finished", "failed") and document.step in names:
+            for line in StepRun(self, document.step).get_stdout_log().splitlines():
+                yield narrate_line(document.step, "stdout", line, names)
+        yield from narrate_step(document, names)
 
     def _step_names(self) -> dict[str, str]:
         return {step.id: step.name for step in self.document.spec.steps}
@@ -249,13 +265,22 @@ class PipelineRun:
     def cancel(self) -> None:
         """End the run: running scripts are killed, no more steps start.
 
-        :raises MlPipelinesError: where it runs in another process or on a scheduler, which has to end it.
+        A run on a scheduler can be ended from any process whose workspace file names the Airflow server.
+
+        :raises MlPipelinesError: where another process or a scheduler has to end it.
+        :raises ServerError: where the server can't be reached, or refuses.
         """
         if self._local is not None:
             self._local.cancel.set()
         elif self._remote is not None:
             self._remote.cancel()
         elif self.get_status() not in OVER:
+            from dag_factory.remote_run import find_remote
+
+            remote = find_remote(self.workspace, self.folder)
+            if remote is not None:
+                remote.cancel()
+                return
             raise MlPipelinesError(
                 f"run {self.id} is not a run of this process: cancel it where it runs "
                 "(with Ctrl-C there, or by marking it failed in Airflow)"

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -25,6 +26,8 @@ from airflow_ml_pipelines.core.store import Store
 __all__ = ["DagEntry", "DagView", "ScheduleEntry", "WatchEntry", "current_view", "read_view", "write_view"]
 
 _DOMAIN = b"ml-pipelines/dag-view/1\n"
+_RECENT = 3600.0
+"""Seconds for which what was submitted to a server is a DAG, whether or not something newer was submitted since."""
 
 
 class ScheduleEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,9 +89,13 @@ def current_view(store: Store, keep: Collection[str] = ()) -> DagView:
     :param keep: the ids of DAGs that are to stay in any case, since runs of them are under way; by themselves they start
         no more.
     """
+    documents = [document for document, _ in find_published(store, submitted=True)]
+    latest = {document.name: document.number for document in documents}
+    recent = time.time() - _RECENT
     active = {
         document.id: DagEntry(pipeline=document.id, label=document.version)
-        for document, _ in find_published(store)
+        for document in documents
+        if not document.submitted or document.number == latest[document.name] or document.created > recent
     }
     dags = dict(active)
     for schedule in find_schedules(store):

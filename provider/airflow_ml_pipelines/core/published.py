@@ -143,17 +143,21 @@ def publish(
     version: str | None = None,
     continue_on_step_failure: bool | None = None,
     run: str | None = None,
+    submitted: bool = False,
 ) -> PublishedDocument:
     """Publish a pipeline that is pinned.
 
     :param name: what it is published under; the pipeline's name if left out.
     :param version: a label.
     :param run: the id of the run that it is published from, if it is.
+    :param submitted: only for a server to run it: under a name of its own, without being listed, and the same as the last
+        time where nothing has changed.
     :raises DefinitionError: where the name can't be one.
     """
     if spec.publication is None or any(step.pinned is None for step in spec.steps):
         raise DefinitionError(f"pipeline {spec.name!r} is not pinned: pin it first, then publish it")
-    name = check_name(name or spec.family, "publish(name=…)")
+    family = check_name(name or spec.family, "publish(name=…)")
+    name = f"{family}.submitted" if submitted else family
     git = spec.publication.git
     described = spec.description if description is None else description
     go_on = spec.continue_on_step_failure if continue_on_step_failure is None else continue_on_step_failure
@@ -166,17 +170,26 @@ def publish(
             number=number,
             version=version,
             run=run,
+            submitted=submitted,
             created=time.time(),
             spec=msgspec.structs.replace(
                 spec,
                 name=identity,
                 description=described,
                 continue_on_step_failure=go_on,
-                publication=Publication(id=identity, name=name, git=git),
+                publication=Publication(id=identity, name=family, git=git),
             ),
         )
 
-    return registry.add_version(workspace.store, PublishedDocument, name, same=lambda _: False, make=make)
+    def same(last: PublishedDocument) -> bool:
+        return submitted and last.submitted and _content(last.spec) == _content(make(last.number).spec)
+
+    return registry.add_version(workspace.store, PublishedDocument, name, same=same, make=make)
+
+
+def _content(spec: PipelineSpec) -> PipelineSpec:
+    """Return a published pipeline without what says only when and where it was published."""
+    return msgspec.structs.replace(spec, publication=None)
 
 
 def _id(name: str, number: int) -> str:
@@ -190,8 +203,13 @@ def _id(name: str, number: int) -> str:
 # --- finding -----------------------------------------------------------------------------------------------------
 
 
-def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[PublishedDocument, Status]]:
-    """Yield published pipelines with their status, by name and number; never those that were deleted."""
+def find_published(
+    store: Store, *, active_only: bool = True, submitted: bool = False
+) -> Iterator[tuple[PublishedDocument, Status]]:
+    """Yield published pipelines with their status, by name and number; never those that were deleted.
+
+    :param submitted: also what nobody published, but submitted to a server.
+    """
     versions = {info.path: info.version for info in store.walk(_FOLDER)}
     paths = sorted((path.rpartition("/")[0], number, path) for path in versions if (number := numbered(path)))
 
@@ -203,7 +221,7 @@ def find_published(store: Store, *, active_only: bool = True) -> Iterator[tuple[
         return _read_once(store, path, versions[path]) if wanted else None, status  # type: ignore[arg-type]
 
     for document, status in each(store, read, paths):
-        if document is not None:
+        if document is not None and (submitted or not document.submitted):
             yield document, status
 
 

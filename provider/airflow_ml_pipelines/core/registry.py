@@ -138,6 +138,7 @@ class PublishedDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     :param number: of those that were published under the name, from 1 on.
     :param version: a label.
     :param run: the id of the run that it was published from, if it was.
+    :param submitted: whether nobody published it: a run of it was sent to a server.
     """
 
     schema: int = SCHEMA
@@ -146,6 +147,7 @@ class PublishedDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     number: int
     version: str | None = None
     run: str | None = None
+    submitted: bool = False
     spec: PipelineSpec
     created: float
 
