@@ -13,7 +13,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-BENCHMARKS = ("snapshot", "steps", "unchanged", "explain", "imports", "lint", "clean_up", "scheduler")
+BENCHMARKS = (
+    "snapshot",
+    "steps",
+    "unchanged",
+    "explain",
+    "imports",
+    "lint",
+    "clean_up",
+    "scheduler",
+    "publish",
+)
 PACKAGES = (
     "airflow-provider-ml-pipelines",
     "apache-airflow",

@@ -25,12 +25,16 @@ class RemoteRun:
 
     :param pipeline: the pipeline's name, which is the id of the DAG.
     :param url: the address of the run in Airflow's UI.
+    :param spec: the pipeline, where it is known before the run has begun.
     """
 
-    def __init__(self, server: AirflowServer, pipeline: str, run: str, url: str) -> None:
+    def __init__(
+        self, server: AirflowServer, pipeline: str, run: str, url: str, spec: PipelineSpec | None = None
+    ) -> None:
         self.server = server
         self.pipeline = pipeline
         self.url = url
+        self.spec = spec
         self._address = f"{server.url.rstrip('/')}{run_path(pipeline, run)}"
         self._is_canceled = False
 
@@ -110,5 +114,5 @@ def submit_remotely(
         "RegenerateOutputs": regenerate_outputs,
     }
     answer = server.call("POST", address, body)
-    remote = RemoteRun(server, answer["PipelineId"], answer["Id"], answer["Url"])
+    remote = RemoteRun(server, answer["PipelineId"], answer["Id"], answer["Url"], spec)
     return PipelineRun(experiment, answer["Id"], pipeline=answer["PipelineId"], remote=remote)

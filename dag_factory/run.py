@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, StepFailedError, did_you_mean
+from airflow_ml_pipelines.core.errors import (
+    DataError,
+    MlPipelinesError,
+    NotFoundError,
+    StepFailedError,
+    WorkspaceError,
+    did_you_mean,
+)
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from dag_factory._check import checked, expect
 from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
@@ -25,6 +32,7 @@ from dag_factory.step_run import (
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs import RunDocument, StepDocument
+    from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.experiment import Experiment
     from dag_factory.local_run import LocalRun
     from dag_factory.published_pipeline import PublishedPipeline
@@ -111,10 +119,23 @@ class PipelineRun:
 
     @property
     def document(self) -> RunDocument:
-        """What the run was started with."""
+        """What the run was started with.
+
+        :raises WorkspaceError: where the server has not begun it yet.
+        """
         if self._document is None:
-            self._document = self.folder.read_run()
+            try:
+                self._document = self.folder.read_run()
+            except NotFoundError:
+                if self._remote is None:
+                    raise
+                raise WorkspaceError(f"run {self.id} of {self.name} has not begun yet") from None
         return self._document
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """The pipeline that is run."""
+        return self.document.spec if self._remote is None else self._remote.spec or self.document.spec
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -160,7 +181,7 @@ class PipelineRun:
 
     def get_steps(self) -> Iterator[StepRun]:
         """Yield the run of each step, in the pipeline's order."""
-        for step in self.document.spec.steps:
+        for step in self.spec.steps:
             yield StepRun(self, step.id)
 
     def get_children(self) -> Iterator[StepRun]:
@@ -244,7 +265,7 @@ class PipelineRun:
         yield from narrate_step(document, names)
 
     def _step_names(self) -> dict[str, str]:
-        return {step.id: step.name for step in self.document.spec.steps}
+        return {step.id: step.name for step in self.spec.steps}
 
     def _raise(self) -> None:
         local = self._local
@@ -294,7 +315,7 @@ class PipelineRun:
 
         :raises DataError: where no step has such an output, several have, or the step has not made it.
         """
-        outputs = [(step, output) for step in self.document.spec.steps for output in step.outputs]
+        outputs = [(step, output) for step in self.spec.steps for output in step.outputs]
         found = [pair for pair in outputs if pair[1].pipeline_output == pipeline_output_name]
         found = found or [pair for pair in outputs if pair[1].name == pipeline_output_name]
         if not found:
@@ -374,4 +395,4 @@ class PipelineRun:
         """
         from dag_factory.describe import save_spec
 
-        save_spec(self.document.spec, path or f"{self.name}.pipeline.yaml")
+        save_spec(self.spec, path or f"{self.name}.pipeline.yaml")

@@ -67,7 +67,7 @@ class StepRun:
     def __init__(self, parent: PipelineRun, step_id: str) -> None:
         self.parent = parent
         self.step_id = step_id
-        self.spec: StepSpec = parent.document.spec.step(step_id)
+        self.spec: StepSpec = parent.spec.step(step_id)
 
     def __repr__(self) -> str:
         return f"StepRun(name={self.name!r}, id={self.id!r}, status={self.get_status()!r})"

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from airflow_ml_pipelines.core import dag_views
+from airflow_ml_pipelines.core.published import pin_pipeline, publish
 from airflow_ml_pipelines.core.store import LocalStore
 from dag_factory import (
     DefinitionError,
@@ -377,6 +379,21 @@ def test_who_lists_again_reads_only_what_is_new(ws, pipeline, monkeypatch):
     assert [item.id for item in PublishedPipeline.list(ws)] == ["talk.1", "talk.2", "talk.3"]
     assert [item.id for item in PublishedPipeline.list(ws, active_only=False)][-1] == "talk.4"
     assert set(read) == {"pipelines/talk/4.status.json", "pipelines/talk/4.json"}
+
+
+def test_what_was_submitted_to_a_server_is_kept_once_and_not_listed(ws, project, pipeline, monkeypatch):
+    def submit():
+        return publish(ws.core, pin_pipeline(ws.core, pipeline.to_spec()), submitted=True).id
+
+    assert [submit(), submit()] == ["talk.submitted.1"] * 2
+    project.write("src/say.py", "print('something else')")
+    assert submit() == "talk.submitted.2"
+    assert pipeline.publish().id == "talk.1"
+    assert [item.id for item in PublishedPipeline.list(ws, active_only=False)] == ["talk.1"]
+    both = {"talk.1", "talk.submitted.1", "talk.submitted.2"}
+    assert set(dag_views.current_view(ws.core.store).dags) == both
+    monkeypatch.setattr(dag_views, "_RECENT", -60.0)
+    assert set(dag_views.current_view(ws.core.store).dags) == both - {"talk.submitted.1"}
 
 
 # --- drafts --------------------------------------------------------------------------------------------------------

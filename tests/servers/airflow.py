@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -48,6 +49,19 @@ class Served:
             with error:
                 text = error.read()
             return error.code, json.loads(text)
+
+    def fetch(self, path, *, user="admin", headers=None):
+        """Return the status, the headers and the bytes that are answered; the path is sent as it is."""
+        connection = HTTPConnection("localhost", self.airflow.port, timeout=90)
+        try:
+            connection.request(
+                "GET", path, headers={"Authorization": f"Bearer {self.token(user)}", **(headers or {})}
+            )
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, found, answer.read()
+        finally:
+            connection.close()
 
     def token(self, user):
         if user not in self.tokens:
@@ -113,10 +127,15 @@ def serve(folder: Path, database: str, **settings: str) -> Iterator[Served]:
         passwords.write_text(json.dumps({user: f"{user}-password" for user in ("admin", "viewer")}))
         bundles = [
             {
+                "name": "dags-folder",
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {},
+            },
+            {
                 "name": "published",
                 "classpath": "airflow_ml_pipelines.bundles.published.PublishedPipelinesBundle",
                 "kwargs": {"refresh_interval": 5},
-            }
+            },
         ]
         made = {
             # as in production; on SQLite, Airflow's API server can lock itself out when several runs are started at once
