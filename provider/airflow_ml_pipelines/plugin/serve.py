@@ -18,21 +18,23 @@ from airflow_ml_pipelines.core.errors import NotFoundError
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.plugin.models import Refusal
 
-__all__ = ["MOST", "RESPONSES", "serve_file"]
+__all__ = ["IMAGES", "MOST", "RESPONSES", "is_inside", "serve_file"]
 
 MOST = 64 << 20
 """How many bytes an answer has at most."""
 
 _TEXT = re.compile("cfg|conf|csv|err|ini|json|jsonl|log|md|out|py|r|sql|toml|tsv|txt|ya?ml")
-_IMAGES = {
+IMAGES = {
     "gif": "image/gif",
     "jpeg": "image/jpeg",
     "jpg": "image/jpeg",
     "png": "image/png",
     "webp": "image/webp",
 }
+"""What a browser shows as an image, by the endings of names."""
+
 _CONTENT: Final[dict[str, object]] = {
-    kind: {} for kind in ("application/octet-stream", "text/plain", *sorted(set(_IMAGES.values())))
+    kind: {} for kind in ("application/octet-stream", "text/plain", *sorted(set(IMAGES.values())))
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The whole file.", "content": _CONTENT},
@@ -54,7 +56,7 @@ def serve_file(store: Store, path: str, wanted: str | None) -> StreamingResponse
     :raises NotFoundError: where there is no such file, or a link of it leads out of the store.
     """
     info = store.info(path)
-    if info is None or not _is_inside(store, path):
+    if info is None or not is_inside(store, path):
         raise NotFoundError(f"there is no file {path.rpartition('/')[2]!r}")
     start, length = _range(wanted, info.size)
     if length > MOST:
@@ -86,8 +88,8 @@ def _kind(name: str) -> tuple[str, str]:
     ending = name.rpartition(".")[2].lower()
     if _TEXT.fullmatch(ending):
         return "text/plain; charset=utf-8", "inline"
-    if ending in _IMAGES:
-        return _IMAGES[ending], "inline"
+    if ending in IMAGES:
+        return IMAGES[ending], "inline"
     return "application/octet-stream", "attachment"
 
 
@@ -118,7 +120,7 @@ def _read(store: Store, path: str, start: int, length: int) -> Iterator[bytes]:
             yield piece
 
 
-def _is_inside(store: Store, path: str) -> bool:
+def is_inside(store: Store, path: str) -> bool:
     """Return whether a file of a local store is below its root also where it, or a folder above it, is a link."""
     root, local = store.local_path(""), store.local_path(path)
     if root is None or local is None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
-
-from fastapi.responses import StreamingResponse
+from typing import NamedTuple
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError, NotFoundError
 from airflow_ml_pipelines.core.runs import StepDocument
@@ -13,10 +10,10 @@ from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.verify import read_manifest
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import MissingError
+from airflow_ml_pipelines.plugin.serve import IMAGES, is_inside
 
 __all__ = [
     "KeptFile",
-    "answer_file",
     "find_file",
     "is_image",
     "kept_files",
@@ -25,14 +22,6 @@ __all__ = [
     "read_start",
 ]
 
-_IMAGES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-}
-_PIECE = 1 << 18
 _MOST = 500
 
 
@@ -51,7 +40,7 @@ class KeptFile(NamedTuple):
 
 def is_image(name: str) -> bool:
     """Return whether a page can show a file as an image."""
-    return _ending(name) in _IMAGES
+    return name.rpartition(".")[2].lower() in IMAGES
 
 
 def kept_files(workspace: Workspace, folder: str) -> list[KeptFile]:
@@ -93,7 +82,7 @@ def find_file(workspace: Workspace, document: StepDocument, output: str, name: s
     """
     files = output_files(workspace, document, output) if output else kept_files(workspace, document.folder)
     for file in files:
-        if file.name == name:
+        if file.name == name and is_inside(file.store, file.path):
             return file
     raise MissingError(f"there is no file {name[:200]!r}")
 
@@ -116,36 +105,3 @@ def read_end(file: KeptFile, most: int) -> bytes:
             return source.read(most)
     except NotFoundError:
         raise MissingError(f"file {file.name!r} has gone") from None
-
-
-def answer_file(file: KeptFile) -> StreamingResponse:
-    """Return a file: an image to be shown, anything else to be kept. A browser runs nothing that is in it."""
-    try:
-        source = file.store.open(file.path)
-    except NotFoundError:
-        raise MissingError(f"file {file.name!r} has gone") from None
-    headers = {
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "private, max-age=60",
-    }
-    kind = _IMAGES.get(_ending(file.name))
-    if kind is None:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{_file_name(file.name)}"
-    return StreamingResponse(_pieces(source), media_type=kind or "application/octet-stream", headers=headers)
-
-
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    with source:
-        while piece := source.read(_PIECE):
-            yield piece
-
-
-def _file_name(name: str) -> str:
-    from urllib.parse import quote
-
-    return quote(name.rpartition("/")[2], safe="")
-
-
-def _ending(name: str) -> str:
-    return "." + name.rpartition(".")[2].lower()

@@ -106,8 +106,14 @@ def get_output_file(
 
 
 def _folder(workspace: Workspace, access: Access, pipeline: str, run: str, step: str) -> str:
-    """Return the folder of the attempt that made a step's results, "" where there is none."""
-    return read_step(open_run(workspace, access, pipeline, run), step).folder
+    """Return the folder of the attempt that made a step's results, "" where there is none.
+
+    The logs of a reused step are those of another run, which the user has to be allowed to see as well.
+    """
+    document = read_step(open_run(workspace, access, pipeline, run), step)
+    if (origin := document.reused_from) is not None:
+        open_run(workspace, access, origin.pipeline, origin.run)
+    return document.folder
 
 
 def _output(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from airflow_ml_pipelines.core.errors import NotFoundError, ParameterError
@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.run_index import (
 )
 from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder, StepPlan, status_of
 from airflow_ml_pipelines.plugin.access import MissingError
-from airflow_ml_pipelines.plugin.page.files import answer_file, find_file, kept_files, output_files, read_end
+from airflow_ml_pipelines.plugin.page.files import find_file, kept_files, output_files, read_end
 from airflow_ml_pipelines.plugin.page.metrics import view_metrics
 from airflow_ml_pipelines.plugin.page.previews import preview_file
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path
@@ -28,6 +28,7 @@ from airflow_ml_pipelines.plugin.page.run_graph import draw_run
 from airflow_ml_pipelines.plugin.page.step_inputs import view_inputs
 from airflow_ml_pipelines.plugin.page.steps import StepView, view_steps
 from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
+from airflow_ml_pipelines.plugin.serve import serve_file
 
 __all__ = ["Text", "filter_of", "router"]
 
@@ -230,11 +231,11 @@ def get_file(
     viewer: ViewerDep,
     name: Annotated[str, Query(max_length=4096)],
     output: Text = "",
+    range: Annotated[str | None, Header()] = None,  # noqa: A002 - the header's name
 ) -> Response:
     """Return a file that a step kept, or one of an output."""
-    return answer_file(
-        find_file(viewer.workspace, _document(viewer, pipeline, run, step).document, output, name)
-    )
+    file = find_file(viewer.workspace, _document(viewer, pipeline, run, step).document, output, name)
+    return serve_file(file.store, file.path, range)
 
 
 @router.get("/runs/{pipeline}/{run}/steps/{step}/preview")
