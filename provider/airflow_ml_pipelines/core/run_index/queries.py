@@ -36,6 +36,7 @@ class RunFilter:
 
     :param dags: those whose runs the user may see.
     :param commit: how the commit begins.
+    :param places: the folders of these pipelines and runs, None for all.
     """
 
     dags: Collection[str]
@@ -44,6 +45,7 @@ class RunFilter:
     experiment: str = ""
     status: str = ""
     commit: str = ""
+    places: Collection[str] | None = None
     conditions: tuple[Condition, ...] = ()
 
 
@@ -216,6 +218,9 @@ def _where(wanted: RunFilter) -> tuple[str, list[str | float]]:
         if value:
             parts.append(f"{column} = ?")
             found.append(value)
+    if wanted.places is not None:
+        parts.append("place IN (SELECT value FROM json_each(?))")
+        found.append(_list(wanted.places))
     if wanted.commit:
         parts.append("substr(commit_id, 1, length(?)) = ?")
         found += [wanted.commit, wanted.commit]

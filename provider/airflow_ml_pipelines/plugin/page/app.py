@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from airflow_ml_pipelines.links import airflow_path
 from airflow_ml_pipelines.plugin.page.render import render
-from airflow_ml_pipelines.plugin.page.routes import runs
+from airflow_ml_pipelines.plugin.page.routes import compare, datasets, pipelines, runs, savings
 
 __all__ = ["add_pages", "is_page", "show_error"]
 
@@ -35,7 +35,7 @@ class _Static(StaticFiles):
 def add_pages(app: FastAPI) -> None:
     """Add the pages to the application, below ``/ui``."""
     app.mount("/ui/static", _Static(directory=_STATIC), name="static")
-    for routes in (runs,):
+    for routes in (runs, compare, pipelines, datasets, savings):
         app.include_router(routes.router, prefix="/ui", include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

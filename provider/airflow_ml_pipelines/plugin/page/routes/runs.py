@@ -126,7 +126,9 @@ def show_dag_run(dag_id: str, dag_run: str, viewer: ViewerDep, task: str = "") -
     """Show what a DAG run is here, or one of its tasks."""
     folder = _find_dag_run(viewer, dag_id, dag_run)
     if folder is None:
-        return render(viewer.request, "nothing", text="This run has no steps of an ML pipeline so far.")
+        return render(
+            viewer.request, "nothing", text="This run has no steps of an ML pipeline so far.", refresh=True
+        )
     step = _step_of(folder, task) if task else None
     return (
         show_run(folder.pipeline, folder.run, viewer)

@@ -1,0 +1,134 @@
+"""The pages of datasets: versions, what is in them, how they differ, and which steps make and read them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, WorkspaceError
+from airflow_ml_pipelines.core.registry import DatasetRecord
+from airflow_ml_pipelines.core.run_index import flows
+from airflow_ml_pipelines.plugin.access import MissingError
+from airflow_ml_pipelines.plugin.page.lineage import draw_lineage
+from airflow_ml_pipelines.plugin.page.render import base, render, run_path
+from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
+from dag_factory.dataset import Dataset, FileDataset, TabularDataset
+from dag_factory.graph import source_text
+
+__all__ = ["router"]
+
+_VERSIONS = 100
+_LARGEST = 256 << 20
+_FILES = 200
+
+router = APIRouter()
+
+Version = Annotated[int | None, Query(ge=1)]
+
+
+@router.get("/datasets")
+def list_datasets(viewer: ViewerDep) -> HTMLResponse:
+    """Show the latest version of each dataset that the user may see."""
+    found = sorted(viewer.workspace.datasets().values(), key=lambda record: record.name)
+    shown = [record for record in found if _sees(viewer, record)]
+    return render(viewer.request, "datasets", found=[(record, _where(record)) for record in shown])
+
+
+@router.get("/datasets/{name}")
+def show_dataset(name: str, viewer: ViewerDep, old: Version = None, new: Version = None) -> HTMLResponse:
+    """Show the versions of a dataset, the difference of two of them, and which steps make and read it."""
+    versions = [
+        record
+        for number in reversed(viewer.workspace.dataset_versions(name)[-_VERSIONS:])
+        if _sees(viewer, record := viewer.workspace.dataset(name, number))
+    ]
+    if not versions:
+        raise MissingError(f"there is no dataset {name[:200]!r}")
+    viewer.refresh()
+    with viewer.index() as connection:
+        found = flows(connection, viewer.dags(connection), name)
+    at = base(viewer.request)
+    graph, left_out = draw_lineage(
+        found,
+        lambda other: f"{at}/datasets/{quote(other, safe='')}",
+        lambda flow: at + run_path(flow.pipeline, flow.run, flow.step),
+        f"Which steps make and read {name}",
+    )
+    difference, wrong = None, ""
+    if old is not None and new is not None:
+        try:
+            difference = _open(viewer, _pick(versions, new)).diff(_open(viewer, _pick(versions, old)))
+        except (MlPipelinesError, ImportError) as error:
+            wrong = str(error)
+    return render(
+        viewer.request,
+        "dataset",
+        name=name,
+        versions=[(record, _where(record)) for record in versions],
+        flows=found,
+        left_out=left_out,
+        graph=graph,
+        old=old,
+        new=new,
+        difference=difference,
+        wrong=wrong,
+    )
+
+
+@router.get("/datasets/{name}/{version}")
+def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
+    """Show what is in a version of a dataset: its files, and the profile of each column of a table."""
+    try:
+        record = viewer.workspace.dataset(name, version)
+    except WorkspaceError:
+        record = None
+    if record is None or not _sees(viewer, record):
+        raise MissingError(f"there is no version {version} of dataset {name[:200]!r}")
+    dataset, wrong, profile, files = _open(viewer, record), "", [], []
+    try:
+        files = sorted(
+            (path, file.store.info(file.path)) for path, file in list(dataset.files().items())[:_FILES]
+        )
+        size = sum(info.size for _, info in files if info)
+        if isinstance(dataset, TabularDataset):
+            if size > _LARGEST:
+                raise DataError(
+                    "The table is too large to be profiled here: use Dataset.profile() in a script."
+                )
+            profile = dataset.profile()
+    except (MlPipelinesError, ImportError) as error:
+        wrong = str(error)
+    return render(
+        viewer.request,
+        "dataset_version",
+        record=record,
+        where=_where(record),
+        files=[(path, info.size if info else None) for path, info in files],
+        most=_FILES,
+        profile=profile,
+        wrong=wrong,
+    )
+
+
+def _sees(viewer: Viewer, record: DatasetRecord) -> bool:
+    """Return whether the user may see a version: that which a step made belongs to the step's DAG."""
+    return record.origin is None or viewer.sees_run(record.origin.pipeline, record.origin.run)
+
+
+def _pick(versions: list[DatasetRecord], number: int) -> DatasetRecord:
+    for record in versions:
+        if record.version == number:
+            return record
+    raise MissingError(f"there is no version {number}")
+
+
+def _open(viewer: Viewer, record: DatasetRecord) -> Dataset:
+    kind = FileDataset if record.data.tabular is None else TabularDataset
+    return kind(record.data, viewer.workspace)
+
+
+def _where(record: DatasetRecord) -> str:
+    return source_text(record.data)[1]
