@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.meta import WEAK
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.store import CLOCK, Store
 from airflow_ml_pipelines.doctor.findings import Finding
 
 __all__ = ["FOLDER", "SKEW_SECONDS", "examine_store"]
@@ -68,6 +68,8 @@ def examine_store(what: str, store: Store, *, root: bool) -> Iterator[Finding]:
     finally:
         with suppress(StoreError):
             store.remove(folder)
+            if CLOCK not in folders:
+                store.remove(CLOCK)
 
 
 def _listing(what: str, store: Store, folder: str) -> Finding | None:
