@@ -8,6 +8,7 @@
     transfers/<ab>/<place>/<n>.json
     pipelines/<name>/<n>.json         endpoints/, endpoint-names/, drafts/, schedules/: see core.states     dag-views/<digest>.json
     watches/<id>/<n>.json, <n>.done.json
+    workspace.json                    see core.identity
     runs/<pipeline>/<run>/            run.json  plan.json  result.json  failed.json
         steps/<step>.json             steps/<step>/<attempt>/{job.json, result.json, metrics.jsonl, logs/, outputs/, manifests/}
 """
@@ -23,6 +24,7 @@ __all__ = [
     "lease_folder",
     "manifest_path",
     "numbered",
+    "outputs_folder",
     "owned_folder",
     "owner_of",
     "record_path",
@@ -96,22 +98,34 @@ def attempt_folder(pipeline: str, run: str, step: str, attempt: int) -> str:
     return f"{run_folder(pipeline, run)}/steps/{segment(step)}/{attempt}"
 
 
-def owned_folder(attempt: str) -> str:
+def outputs_folder(identity: str | None = None) -> str:
+    """Return the folder on a datastore that has those of all attempts.
+
+    :param identity: the workspace's, on a datastore that other workspaces may use too.
+    """
+    return "outputs" if identity is None else f"outputs/workspace-{identity}"
+
+
+def owned_folder(attempt: str, identity: str | None = None) -> str:
     """Return the folder on a datastore that belongs to an attempt.
 
     :param attempt: its folder under the workspace's root.
+    :param identity: see :func:`outputs_folder`.
     :raises ValueError: where that is none.
     """
     _, pipeline, run, _, step, number = attempt.split("/")
-    return f"outputs/{pipeline}/{run}/{step}/{number}"
+    return f"{outputs_folder(identity)}/{pipeline}/{run}/{step}/{number}"
 
 
-def owner_of(path: str) -> str | None:
+def owner_of(path: str, identity: str | None = None) -> str | None:
     """Return the folder of the attempt that a path on a datastore belongs to, None where it is nobody's own.
 
     It may be nobody's even so: only the attempt itself knows on which datastore its folder is.
+
+    :param identity: the workspace's.
     """
-    segments = path.split("/")
+    shared = outputs_folder(identity) + "/"
+    segments = (path.replace(shared, "outputs/", 1) if path.startswith(shared) else path).split("/")
     if len(segments) < 5 or segments[0] != "outputs":
         return None
     _, pipeline, run, step, number = segments[:5]

@@ -33,7 +33,8 @@ from airflow_ml_pipelines.core.errors import (
     WorkspaceError,
     did_you_mean,
 )
-from airflow_ml_pipelines.core.layout import owner_of
+from airflow_ml_pipelines.core.identity import find_identity, make_identity
+from airflow_ml_pipelines.core.layout import outputs_folder, owner_of
 from airflow_ml_pipelines.core.named import FRESH, Named, spec_content
 from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
 from airflow_ml_pipelines.core.runs import Origin
@@ -123,6 +124,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._stores: dict[bytes, Store] = {}
         self._stat_cache: StatCache | None = None
+        self._identity: str | None = None
         self._defaults: tuple[float, str | None] | None = None
         self._environments = {spec.name: spec for spec in environments}
         stores = (self._below_root(BLOB_STORE), self._below_root(FILE_STORE), *map(_checked, datastores))
@@ -172,6 +174,19 @@ class Workspace:
         return self._open(self._root, "the workspace's root")
 
     @property
+    def identity(self) -> str:
+        """What tells the workspace from any other; made where it has none yet."""
+        if self._identity is None:
+            self._identity = make_identity(self.store)
+        return self._identity
+
+    def find_identity(self) -> str | None:
+        """Return what tells the workspace from any other, None where it has nothing yet."""
+        if self._identity is None:
+            self._identity = find_identity(self.store)
+        return self._identity
+
+    @property
     def stat_cache(self) -> StatCache:
         """What is remembered of files that did not change."""
         from airflow_ml_pipelines.core.statcache import StatCache
@@ -206,6 +221,14 @@ class Workspace:
         """
         spec = self.datastore_spec(name)
         return self._open(spec, f"datastore {spec.name!r}")
+
+    def is_own(self, name: str) -> bool:
+        """Return whether a datastore is one of those that lie under the root: no other workspace writes there."""
+        return _canonical_url(self.datastore_spec(name).url) == _canonical_url(self._below_root(name).url)
+
+    def outputs_folder(self, name: str) -> str:
+        """Return the folder of a datastore in which attempts get folders of their own, whoever else uses it."""
+        return outputs_folder(None if self.is_own(name) else self.identity)
 
     def database(self, name: str | None = None) -> Database:
         """Return a datastore that is a database; nothing is connected yet.
@@ -472,8 +495,9 @@ class Workspace:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _claim(self, name: str, data: Data) -> None:
-        paths = (join(location.path) for location in data.locations if location.datastore is not None)
-        owners = {owner for path in paths if (owner := owner_of(path)) is not None}
+        paths = [join(location.path) for location in data.locations if location.datastore is not None]
+        identity = self.find_identity() if any(path.startswith("outputs/") for path in paths) else None
+        owners = {owner for path in paths if (owner := owner_of(path, identity)) is not None}
         if lost := claim(self.store, owners):
             raise WorkspaceError(
                 f"dataset {name!r} can't be registered: its data is removed by `ml-pipelines gc`, since it was not used "

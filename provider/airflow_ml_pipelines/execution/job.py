@@ -72,7 +72,7 @@ def output_destination(context: StepContext, spec: OutputSpec, attempt: int) -> 
     datastore = spec.datastore or run.spec.default_datastore or context.workspace.default_datastore
     if spec.path is None:  # a folder that belongs to the attempt
         owned = (segment(run.pipeline), segment(run.run), segment(step.id), str(attempt), segment(spec.name))
-        return datastore, join("outputs", *owned)
+        return datastore, join(context.workspace.outputs_folder(datastore), *owned)
     run_id = step_run_id(run.pipeline, run.run, step.id, attempt)
     path = spec.path.replace("{run-id}", run_id).replace("{output-name}", spec.name)
     if "{" in path:

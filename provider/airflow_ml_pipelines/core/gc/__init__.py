@@ -52,6 +52,7 @@ from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import StoreError
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.marking import Marking, describe
+from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.policy import GRACE_SECONDS, Policy
 from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
 from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tally
@@ -176,8 +177,8 @@ class _Collection:
         stop: Callable[[], bool],
         lease: Lease | None,
     ) -> None:
-        self.workspace = workspace
         self.store = workspace.store
+        self.owned = Owned(workspace)
         self.policy = policy
         self.roots = roots
         self.report = report
@@ -196,11 +197,11 @@ class _Collection:
         began = self.began
         kept = Kept.of(self.store, self.roots)
         with Ledger() as ledger:
-            survey = Survey(self.store, ledger, kept, began, self._check)
+            survey = Survey(self.store, ledger, kept, began, self.owned, self._check)
             survey.look()
             if self.lease is not None:
                 ledger.index()
-            marking = Marking(self.workspace, ledger, kept, self.policy, began)
+            marking = Marking(self.store, ledger, kept, self.policy, began, self.owned)
             self._lift(marking, ledger)
             self._remove(marking, ledger)
             self._mark(marking)
@@ -229,8 +230,8 @@ class _Collection:
             if not self._writes():
                 return thing, True
             if isinstance(thing, Result):
-                return thing, remove_result(self.workspace, thing.folder, names)
-            return thing, remove_run(self.workspace, thing.path, names)
+                return thing, remove_result(self.store, self.owned, thing.folder, names)
+            return thing, remove_run(self.store, self.owned, thing.path, names)
 
         tasks: tuple[Iterator[_Removal], ...] = (
             ((result, ledger.keys(result.folder)) for result in marking.due_results()),

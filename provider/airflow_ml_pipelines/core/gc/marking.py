@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 from airflow_ml_pipelines.core.amounts import seconds_text
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
+from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.policy import Policy
-from airflow_ml_pipelines.core.gc.removal import owned_stores
 from airflow_ml_pipelines.core.gc.report import Action, Item
 from airflow_ml_pipelines.core.gc.roots import Kept
 from airflow_ml_pipelines.core.gc.run_look import DAY
-from airflow_ml_pipelines.core.layout import owned_folder
 from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tombstones import MARGIN
-from airflow_ml_pipelines.core.workspace import Workspace
 
 __all__ = ["Marking", "describe"]
 
@@ -31,18 +30,19 @@ class Marking:
     """
 
     def __init__(
-        self, workspace: Workspace, ledger: Ledger, kept: Kept, policy: Policy, began: float
+        self, store: Store, ledger: Ledger, kept: Kept, policy: Policy, began: float, owned: Owned
     ) -> None:
-        self._workspace = workspace
+        self._store = store
         self._ledger = ledger
         self._kept = kept
         self._policy = policy
         self._began = began
+        self._owned = owned
 
     def used_again(self) -> Iterator[Result | Run]:
         """Yield what has a tombstone and is needed after all."""
         for result in self._ledger.results("until IS NOT NULL AND removed IS NULL AND NOT kept"):
-            if self._kept.has_data(owned_folder(result.folder)):
+            if self._has_kept_data(result):
                 self._ledger.keep(result.folder, Keeps.DATASET)
         yield from self._ledger.results(_AGAIN)
         yield from self._ledger.runs(
@@ -79,7 +79,7 @@ class Marking:
 
     def _nameless(self) -> Iterator[tuple[Result, str]]:
         free = self._ledger.results(f"{_FREE} AND NOT wanted AND run NOT IN going")
-        for result, size in each(self._workspace.store, self._with_size, free):
+        for result, size in each(self._store, self._with_size, free):
             if size is not None and self._is_free(result):
                 yield self._take(result._replace(size=size)), "no record and no run names it"
 
@@ -87,8 +87,8 @@ class Marking:
         """Return a result with the bytes of its data, None where it has none."""
         sizes = [
             info.size
-            for _, store in owned_stores(self._workspace, result.folder)
-            for info in store.walk(owned_folder(result.folder), unfinished=True)
+            for store, folder in self._owned.places(result.folder)
+            for info in store.walk(folder, unfinished=True)
         ]
         return result, sum(sizes) if sizes else None
 
@@ -113,10 +113,13 @@ class Marking:
             yield run, f"not used for {_days(self._began - run.used)}"
 
     def _is_free(self, result: Result) -> bool:
-        if not self._kept.has_data(owned_folder(result.folder)):
+        if not self._has_kept_data(result):
             return True
         self._ledger.keep(result.folder, Keeps.DATASET)
         return False
+
+    def _has_kept_data(self, result: Result) -> bool:
+        return self._kept.has_any_data and any(map(self._kept.has_data, self._owned.folders(result.folder)))
 
     def _take(self, result: Result) -> Result:
         self._ledger.mark(result)

@@ -106,10 +106,13 @@ class Kept:
         kept._data.sort()
         return kept
 
+    @property
+    def has_any_data(self) -> bool:
+        """Whether any data is kept."""
+        return bool(self._data)
+
     def has_data(self, folder: str) -> bool:
         """Return whether data in a folder of a datastore, or below it, is kept."""
-        if not self._data:
-            return False
         below = folder + "/"
         first = bisect_left(self._data, below)
         if first < len(self._data) and self._data[first].startswith(below):

@@ -6,7 +6,6 @@ it needs is not known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -16,12 +15,13 @@ from airflow_ml_pipelines.core import layout, runs
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Result
+from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.lease import attempt_key
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 from airflow_ml_pipelines.core.tombstones import NAME, Tombstone, read_tombstone
 from airflow_ml_pipelines.core.walk import ASIDE
 
-__all__ = ["DAY", "QUIET_SECONDS", "Output", "RunLook", "owned_size", "read_part"]
+__all__ = ["DAY", "QUIET_SECONDS", "Output", "RunLook", "read_part"]
 
 DAY = 24 * 3600.0
 
@@ -36,6 +36,7 @@ _T = TypeVar("_T")
 class Output(msgspec.Struct):
     """What is read of an output."""
 
+    datastore: str
     path: str
     digest: str
     size: int
@@ -68,7 +69,7 @@ class RunLook:
     :param began: when the clean-up began, by the store's clock.
     """
 
-    def __init__(self, store: Store, path: str, began: float) -> None:
+    def __init__(self, store: Store, path: str, began: float, owned: Owned) -> None:
         self.path = path
         self.used = 0.0
         self.size = 0
@@ -80,6 +81,7 @@ class RunLook:
         self.unfinished: list[ObjectInfo] = []
         self._store = store
         self._began = began
+        self._owned = owned
         self._skip = len(path) + 1
         self._files: set[str] = set()
         self._steps: list[str] = []
@@ -131,7 +133,7 @@ class RunLook:
             self.uses += [(item.folder, 0) for item in plan.steps if item.decision == "reuse"]
         for step in steps:
             if step.status == "finished":
-                self.uses.append((step.folder, owned_size(step.folder, step.outputs)))
+                self.uses.append((step.folder, self._owned.size(step.folder, step.outputs.values())))
             elif step.status == "reused":  # a result of another run, which says itself how large it is
                 self.uses.append((step.folder, 0))
         if NAME in self._files:
@@ -169,18 +171,6 @@ class RunLook:
             until=tombstone.until,
             removed=removed,
         )
-
-
-def owned_size(folder: str, outputs: Mapping[str, Output]) -> int:
-    """Return the bytes of those outputs that lie in the folder that their attempt owns.
-
-    :param folder: the attempt's.
-    """
-    try:
-        below = layout.owned_folder(folder) + "/"
-    except ValueError:  # no folder of an attempt
-        return 0
-    return sum(output.size for output in outputs.values() if output.path.startswith(below))
 
 
 def read_part(store: Store, path: str, kind: type[_T], schema: int) -> _T | None:

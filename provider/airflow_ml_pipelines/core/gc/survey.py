@@ -8,9 +8,10 @@ import msgspec
 
 from airflow_ml_pipelines.core import records
 from airflow_ml_pipelines.core.gc.ledger import Digests, Entry, Keeps, Ledger, Run
+from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.report import Item
 from airflow_ml_pipelines.core.gc.roots import Kept
-from airflow_ml_pipelines.core.gc.run_look import DAY, Output, RunLook, owned_size, read_part
+from airflow_ml_pipelines.core.gc.run_look import DAY, Output, RunLook, read_part
 from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
@@ -49,12 +50,19 @@ class Survey:
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, kept: Kept, began: float, check: Callable[[], None]
+        self,
+        store: Store,
+        ledger: Ledger,
+        kept: Kept,
+        began: float,
+        owned: Owned,
+        check: Callable[[], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._kept = kept
         self._began = began
+        self._owned = owned
         self._check = check
         self.digests = Digests()
         self.unfinished: list[Item] = []
@@ -91,7 +99,7 @@ class Survey:
                 if run is not None:
                     yield run
                 name = info.path[skip : info.path.find("/", skip)]
-                run = RunLook(self._store, f"{pipeline}/{name}", self._began)
+                run = RunLook(self._store, f"{pipeline}/{name}", self._began, self._owned)
                 inside = f"{run.path}/"
                 if name in seen:  # this one does not, and what was said of the run before is not all
                     yield self._listed(run)
@@ -150,7 +158,7 @@ class Survey:
         return info, read_part(self._store, info.path, _Record, records.SCHEMA)
 
     def _add_record(self, info: ObjectInfo, record: _Record) -> None:
-        size = owned_size(record.folder, record.outputs)
+        size = self._owned.size(record.folder, record.outputs.values())
         self._ledger.add_use(record.folder, info.modified, size=size)
         self._ledger.add_entry(Entry(record.folder, record.key))
         self.digests.add(record.document.source)
