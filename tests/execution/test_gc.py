@@ -5,13 +5,14 @@ import json
 import os
 import random
 import shutil
+import threading
 import time
 
 import msgspec
 import pytest
 from project import Project, made, step
 
-from airflow_ml_pipelines.core import tombstones
+from airflow_ml_pipelines.core import fresh, tombstones
 from airflow_ml_pipelines.core.check import check_workspace
 from airflow_ml_pipelines.core.decide import decide, open_step
 from airflow_ml_pipelines.core.documents import write_document
@@ -23,6 +24,7 @@ from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
 from airflow_ml_pipelines.core.progress import told_to
 from airflow_ml_pipelines.core.published import pin_pipeline, publish
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
+from airflow_ml_pipelines.core.snapshot import take_snapshot
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
@@ -342,6 +344,75 @@ def test_a_snapshot_that_is_taken_again_is_written_anew(shop):
     times = [file.stat().st_mtime for file in shop.root.glob("snapshots/*")]
     assert len(times) == 6
     assert min(times) > time.time() - DAY
+
+
+@pytest.mark.parametrize("moment", ["info", "delete"])
+def test_a_snapshot_that_is_taken_again_in_the_moment_of_its_removal_is_there(moment, shop, monkeypatch):
+    for folder in ("runs", "reuse"):
+        shutil.rmtree(shop.root / folder)
+    shop.wait(40)
+    digest = take_snapshot(shop.folder / "train", cache=shop.workspace.stat_cache).digest
+    archive = shop.root / f"snapshots/{digest}.zip"
+    old = archive.stat().st_mtime
+    store = type(shop.workspace.store)
+    work = getattr(store, moment)
+    takers = []
+
+    def beside(self, path):
+        """Let somebody take the snapshot just before gc goes on, as far as that one comes."""
+        found = work(self, path) if moment == "info" else None
+        on_its_way = (
+            threading.current_thread() is threading.main_thread() and path == f"snapshots/{digest}.zip"
+        )
+        if on_its_way and not takers:
+            taker = threading.Thread(
+                target=lambda: take_snapshot(shop.folder / "train", cache=shop.workspace.stat_cache).publish(
+                    shop.workspace.store
+                )
+            )
+            takers.append(taker)
+            taker.start()
+            while archive.stat().st_mtime == old and taker.is_alive():
+                time.sleep(0.01)
+            time.sleep(0.1)  # it may look at more
+        return found if moment == "info" else work(self, path)
+
+    monkeypatch.setattr(store, moment, beside)
+    report = collect(shop.workspace, delete=True)
+    (taker,) = takers
+    taker.join(60)
+    assert report.tally("remove", "snapshot").count >= 4
+    assert archive.exists()
+    assert archive.with_suffix(".json").exists()
+    assert not (shop.root / "removing.json").exists()
+    assert shop.findings() == []
+
+
+def test_a_clean_up_that_was_killed_holds_nobody_up_for_long(shop, monkeypatch):
+    shop.age(40, "snapshots")
+    store = shop.workspace.store
+    path = f"snapshots/{take_snapshot(shop.folder / 'train', cache=shop.workspace.stat_cache).digest}.zip"
+    store.put(fresh.REMOVING, write_document(fresh.RemovalDocument(paths=(path,))))
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        shop.age(1 / 24 / 60, fresh.REMOVING)
+
+    monkeypatch.setattr(fresh.time, "sleep", sleep)
+    assert fresh.freshen(store, path)
+    assert len(pauses) == 2
+    assert (shop.root / path).stat().st_mtime > time.time() - 60
+
+
+def test_a_clean_up_that_is_slow_leaves_the_rest_to_the_next(shop, monkeypatch):
+    for folder in ("runs", "reuse"):
+        shutil.rmtree(shop.root / folder)
+    shop.wait(40)
+    with monkeypatch.context() as patch:
+        patch.setattr(fresh, "_REMOVAL_SECONDS", -1)
+        assert shop.gc() == {}
+    assert shop.gc()[("remove", "snapshot")] == 6
 
 
 def test_a_run_that_goes_on_keeps_what_it_uses(shop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping
 
-from airflow_ml_pipelines.core import history, identity, layout, pins, registry
+from airflow_ml_pipelines.core import fresh, history, identity, layout, pins, registry
 from airflow_ml_pipelines.core.check.look import Finding, Look
 from airflow_ml_pipelines.core.history import History
 from airflow_ml_pipelines.core.registry import (
@@ -109,6 +109,8 @@ def check_registered(look: Look) -> Iterator[Finding]:
                     look.say("broken", info.path, f"it is version {version} of environment {name!r}")
     if look.store.info(identity.PATH) is not None:
         look.document(identity.PATH, identity.WorkspaceDocument, identity.SCHEMA)
+    if look.store.info(fresh.REMOVING) is not None:
+        look.document(fresh.REMOVING, fresh.RemovalDocument, fresh.SCHEMA)
     if look.store.info("defaults.json") is not None:
         look.document("defaults.json", DefaultsDocument, registry.SCHEMA)
     yield from look.take()

@@ -32,11 +32,11 @@ Why nobody reads data that vanishes
     What was removed keeps a tombstone that says so; with the whole run gone, the manifests are missing. A step looks for
     both before its script starts, since an empty folder can be a fine input.
 
-    Snapshots and manifests have no tombstones: whoever relies on one that is older than a day writes it anew
-    (:func:`~airflow_ml_pipelines.core.fresh.freshen`), and gc removes those only that were written seven days ago,
-    after a second look. In the moment between that look and the removal one may be written anew and be lost; the plan
-    looks whether its snapshots are there once it is written, a job that finds none says so, and a manifest only serves
-    explanations.
+    Snapshots and manifests have no tombstones: whoever relies on one that is older than a day writes it anew, and gc
+    removes those only that were written seven days ago, after a second look. How these two do not meet is written down
+    in :mod:`airflow_ml_pipelines.core.fresh`. It takes a clean-up that is held up for a minute and a half between its
+    last look at its clock and the store's removal of an object to lose one; the plan looks whether its snapshots are
+    there once it is written, a job that finds none says so, and a manifest only serves explanations.
 
     One clean-up at a time: it holds a lease. One that lost it removes nothing more.
 """
@@ -46,10 +46,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import islice
 from typing import TypeVar
 
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import StoreError
+from airflow_ml_pipelines.core.fresh import removing
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.marking import Marking, describe
 from airflow_ml_pipelines.core.gc.owned import Owned
@@ -83,6 +85,7 @@ _REASONS = {
     Keeps.DATASET: "a registered dataset has its data",
 }
 _NAMED = "a record or a run names it"
+_BATCH = 200
 
 
 def collect(
@@ -272,15 +275,28 @@ class _Collection:
             tally.size += size
 
     def _drop(self, items: Iterable[Item]) -> None:
+        """Remove what has no tombstone."""
+        if self.lease is None:
+            for item in items:
+                self._check()
+                self.report.add(item)
+            return
+        left = iter(items)
+        while batch := list(islice(left, _BATCH)):
+            with removing(self.store, [item.path for item in batch]) as has_time:
+                self._drop_batch(batch, has_time)
+
+    def _drop_batch(self, batch: list[Item], has_time: Callable[[], bool]) -> None:
         def drop_one(item: Item) -> Item | None:
-            if self._writes():
-                info = self.store.info(item.path)
-                if info is None or info.modified > self.began - DAY:  # somebody relies on it again
-                    return None
-                self.store.delete(item.path)
+            info = self.store.info(item.path)
+            if info is None or info.modified > self.began - DAY:  # somebody relies on it again
+                return None
+            if not self._writes() or not has_time():  # the next clean-up will see to it
+                return None
+            self.store.delete(item.path)
             return item
 
-        for item in self._each(drop_one, items):
+        for item in self._each(drop_one, batch):
             if item is not None:
                 self.report.add(item)
 
