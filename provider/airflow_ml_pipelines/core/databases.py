@@ -20,18 +20,19 @@ import decimal
 import hashlib
 import importlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from airflow_ml_pipelines.core.canonical import canonical_json
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
 from airflow_ml_pipelines.core.registry import DATABASES
 
-__all__ = ["Database", "QueryResult", "open_database"]
+__all__ = ["Connect", "Database", "QueryResult", "open_database", "reason_of"]
 
 _NULL = "\x01N"
 """What stands for a missing value between the database and the Parquet file, so that empty text is none."""
@@ -50,17 +51,24 @@ class QueryResult(NamedTuple):
     columns: Mapping[str, str]
 
 
+class Connect(Protocol):
+    """Opens a connection."""
+
+    def __call__(self, seconds: float, *, write: bool = False) -> Any:
+        """Return a connection as Python's DB-API has it. It is in a transaction, where it is to write."""
+
+
 @dataclass(frozen=True)
 class Database:
     """A database.
 
     :param name: how errors call it.
-    :param connect: opens a connection whose queries may take so many seconds.
+    :param connect: opens a connection whose statements may take so many seconds; one that can't write, unless asked to.
     """
 
     name: str
     kind: str
-    connect: Callable[[float], Any]
+    connect: Connect = field(repr=False)
 
     def export(self, query: str, target: Path, seconds: float) -> QueryResult:
         """Write what a query returns into a Parquet file, in bounded memory.
@@ -76,7 +84,7 @@ class Database:
             try:
                 connection = self.connect(seconds)
             except Exception as error:  # noqa: BLE001 - every driver has exceptions of its own
-                raise DataError(f"{self.name} can't be reached: {_reason(error)}") from None
+                raise DataError(f"{self.name} can't be reached: {reason_of(error)}") from None
             with closing(connection):
                 try:
                     export = _export_postgresql if self.kind == "postgresql" else _export_any
@@ -84,7 +92,7 @@ class Database:
                 except DataError:
                     raise
                 except Exception as error:  # noqa: BLE001
-                    raise DataError(f"{self.name}: the query fails: {_reason(error)}") from None
+                    raise DataError(f"{self.name}: the query fails: {reason_of(error)}") from None
             # a row may have line breaks, by which cores can cut it wrongly: the rows are counted, and read by one if so
             if _write_parquet(rows, columns, target, parallel=True) != count:
                 _write_parquet(rows, columns, target, parallel=False)
@@ -101,7 +109,7 @@ def open_database(url: str, options: Mapping[str, Any], name: str) -> Database:
     kind = DATABASES[parts.scheme.lower()]
     if kind == "sqlite":
         path = "/" + unquote(url.partition("://")[2]).lstrip("/")
-        return Database(name, kind, lambda seconds: _connect_sqlite(path, seconds))
+        return Database(name, kind, partial(_connect_sqlite, path))
     given = dict(options)
     known: dict[str, Any] = {
         "host": parts.hostname or given.pop("host", None),
@@ -117,7 +125,7 @@ def open_database(url: str, options: Mapping[str, Any], name: str) -> Database:
             raise WorkspaceError(f"{name}: the URL names no {field}: expected {kind}://<host>/<database>")
     settings = {field: value for field, value in {**known, **given}.items() if value is not None}
     driver = _driver(name, kind)
-    return Database(name, kind, lambda seconds: _connect(driver, kind, settings, seconds))
+    return Database(name, kind, partial(_connect, driver, kind, settings))
 
 
 def _driver(name: str, kind: str) -> Any:
@@ -134,18 +142,23 @@ def _driver(name: str, kind: str) -> Any:
         ) from None
 
 
-def _connect(driver: Any, kind: str, settings: Mapping[str, Any], seconds: float) -> Any:
+def _connect(
+    driver: Any, kind: str, settings: Mapping[str, Any], seconds: float, *, write: bool = False
+) -> Any:
     if kind == "postgresql":
         names = {"database": "dbname"}
         connection = driver.connect(**{names.get(k, k): v for k, v in settings.items()}, connect_timeout=10)
-        connection.read_only = True
+        connection.read_only = not write
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(seconds * 1000))])
         return connection
     if kind == "mysql":
         import pymysql.cursors
 
         return driver.connect(
-            **settings, connect_timeout=10, read_timeout=seconds, cursorclass=pymysql.cursors.SSCursor
+            **settings,
+            connect_timeout=10,
+            read_timeout=seconds,
+            cursorclass=pymysql.cursors.Cursor if write else pymysql.cursors.SSCursor,
         )
     names = {"host": "server"}
     return driver.connect(
@@ -153,14 +166,17 @@ def _connect(driver: Any, kind: str, settings: Mapping[str, Any], seconds: float
     )
 
 
-def _connect_sqlite(path: str, seconds: float) -> Any:
+def _connect_sqlite(path: str, seconds: float, *, write: bool = False) -> Any:
     import sqlite3
     import time
     from urllib.parse import quote
 
     if not Path(path).is_file():
         raise DataError(f"there is no file {path}")
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)
+    mode = "rw" if write else "ro"
+    connection = sqlite3.connect(f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None)
+    if write:  # Python's own transactions would end before a table is made
+        connection.execute("BEGIN IMMEDIATE")
     until = time.monotonic() + seconds
     connection.set_progress_handler(lambda: int(time.monotonic() > until), 100_000)
     return connection
@@ -268,7 +284,7 @@ def _write_parquet(rows: Path, columns: Mapping[str, str], target: Path, *, para
         except duckdb.Error as error:
             if parallel:
                 return -1
-            raise DataError(f"what the query returns can't be kept: {_reason(error)}") from None
+            raise DataError(f"what the query returns can't be kept: {reason_of(error)}") from None
         return int(count)
 
 
@@ -283,7 +299,7 @@ def _digest(rows: Path, columns: Mapping[str, str]) -> str:
     return str(digest.hexdigest())
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return a driver's reason in one line."""
     diagnosis = getattr(getattr(error, "diag", None), "message_primary", None)
     if diagnosis:

@@ -14,7 +14,7 @@ from airflow_ml_pipelines.core.fingerprint import list_data
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
-from airflow_ml_pipelines.core.spec import OutputSpec, TransferSpec
+from airflow_ml_pipelines.core.spec import Data, OutputSpec, TransferSpec
 from airflow_ml_pipelines.core.transfer.journal import Journal, NoJournal, StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import (
     Place,
@@ -26,6 +26,7 @@ from airflow_ml_pipelines.core.transfer.transfer import Transferred, transfer_fi
 from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
 from airflow_ml_pipelines.execution.job import output_destination
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine
+from airflow_ml_pipelines.execution.transfer_tables import append_to_table, as_delimited, write_note
 from airflow_ml_pipelines.runtime.attempt import Attempt
 from airflow_ml_pipelines.runtime.journal import FileJournal
 from airflow_ml_pipelines.runtime.result import JobResult
@@ -53,7 +54,7 @@ class TransferKind:
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:  # noqa: ARG002
         """Return the transfer, which begins when it is followed."""
-        return HandedOver(_Transfer(self._context, attempt, self._places))
+        return HandedOver(_Transfer(self._context, go, attempt, self._places))
 
     def destination(self, spec: OutputSpec, attempt: int) -> tuple[str, str]:
         """Return the place of what was copied: where one file went into a folder, that of the file."""
@@ -66,8 +67,11 @@ class _Transfer:
     :param places: is told where each output has come to lie.
     """
 
-    def __init__(self, context: StepContext, attempt: int, places: dict[str, tuple[str, str]]) -> None:
+    def __init__(
+        self, context: StepContext, go: Go, attempt: int, places: dict[str, tuple[str, str]]
+    ) -> None:
         self._context = context
+        self._go = go
         self._attempt = attempt
         self._places = places
         self._over = False
@@ -78,7 +82,7 @@ class _Transfer:
             attempt = self._open(folder)
             status, error, outputs = "finished", None, {}
             try:
-                outputs = self._run(attempt, _Teller(attempt.stdout, on_line), Stop(canceled))
+                outputs = self._run(attempt, folder, _Teller(attempt.stdout, on_line), Stop(canceled))
             except StoppedError as stopped:
                 status, error = "canceled", str(stopped)
             except (MlPipelinesError, OSError) as failure:
@@ -108,7 +112,9 @@ class _Transfer:
         path = context.folder.attempt_folder(context.step.id, self._attempt)
         return Attempt(context.workspace.store, path, folder / "attempt")
 
-    def _run(self, attempt: Attempt, tell: Callable[[str], None], stop: Stop) -> dict[str, Manifest]:
+    def _run(
+        self, attempt: Attempt, folder: Path, tell: Callable[[str], None], stop: Stop
+    ) -> dict[str, Manifest]:
         context = self._context
         spec = context.step.transfer or TransferSpec()
         (output,) = context.step.outputs
@@ -118,6 +124,15 @@ class _Transfer:
         with told_to(ProgressLog(tell)):
             data = context.inputs[SOURCE].data
             source = list_data(data, context.workspace.datastore, open_url=context.workspace.open_url)
+            if spec.table is not None:
+                began = time.monotonic()
+                note, rows = append_to_table(
+                    context, self._go, self._attempt, spec, source, folder, stop.check, tell
+                )
+                _measure(attempt, rows=rows, seconds=round(time.monotonic() - began, 3))
+                return {output.name: write_note(store, path, note)}
+            if _is_query(context) and (delimited := as_delimited(source, path, folder)) is not None:
+                source = delimited
             place = choose_place(
                 source,
                 store,
@@ -152,17 +167,28 @@ class _Transfer:
             f"copied {done.copied} of {len(done.manifest)} files, {size_text(done.size)} in {seconds:.1f} s "
             f"({size_text(rate)}/s); all are checked"
         )
-        events = FileJournal(str(attempt.events))
-        for name, value in (
-            ("files", len(done.manifest)),
-            ("files_copied", done.copied),
-            ("files_removed", done.removed),
-            ("bytes", done.manifest.size),
-            ("bytes_copied", done.size),
-            ("seconds", round(seconds, 3)),
-            ("bytes_per_second", round(rate)),
-        ):
-            events.add(kind="metric", name=name, form="value", value=value)
+        _measure(
+            attempt,
+            files=len(done.manifest),
+            files_copied=done.copied,
+            files_removed=done.removed,
+            bytes=done.manifest.size,
+            bytes_copied=done.size,
+            seconds=round(seconds, 3),
+            bytes_per_second=round(rate),
+        )
+
+
+def _is_query(context: StepContext) -> bool:
+    source = context.step.inputs[0].source
+    return isinstance(source, Data) and source.query is not None
+
+
+def _measure(attempt: Attempt, **metrics: float) -> None:
+    """Keep metrics of the step."""
+    events = FileJournal(str(attempt.events))
+    for name, value in metrics.items():
+        events.add(kind="metric", name=name, form="value", value=value)
 
 
 @contextmanager

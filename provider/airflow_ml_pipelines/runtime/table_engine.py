@@ -19,7 +19,7 @@ from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_p
 from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind, read_names, rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["ColumnProfile", "Table", "has_engine"]
 
@@ -143,6 +143,17 @@ class Table:
         """Write the rows as delimited text with a header."""
         options = f"FORMAT csv, HEADER true, DELIMITER {quote_value(('value', separator))}"
         self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
+
+    def write_rows(self, path: str, null: str) -> None:
+        """Write the rows as delimited text without a header, with a text for what is missing."""
+        options = f"FORMAT csv, HEADER false, NULLSTR {_text(null)}"
+        self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
+
+    def batches(self, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows, so many at once."""
+        found = self._run(lambda: self._connection.execute(self._sql))
+        while batch := self._run(lambda: found.fetchmany(size)):
+            yield batch
 
     def write_parquet(self, path: str) -> None:
         """Write the rows as a Parquet file."""
