@@ -118,11 +118,11 @@ def open_database(url: str, options: Mapping[str, Any], name: str) -> Database:
         "password": given.pop("password", None),
         "database": unquote(parts.path.strip("/")) or given.pop("database", None),
     }
-    for field in ("host", "port", "username", "database"):
-        given.pop(field, None)
-    for field in ("host", "database"):
-        if not known[field]:
-            raise WorkspaceError(f"{name}: the URL names no {field}: expected {kind}://<host>/<database>")
+    for option in ("host", "port", "username", "database"):
+        given.pop(option, None)
+    for option in ("host", "database"):
+        if not known[option]:
+            raise WorkspaceError(f"{name}: the URL names no {option}: expected {kind}://<host>/<database>")
     settings = {field: value for field, value in {**known, **given}.items() if value is not None}
     driver = _driver(name, kind)
     return Database(name, kind, partial(_connect, driver, kind, settings))

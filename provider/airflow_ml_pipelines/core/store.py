@@ -350,7 +350,8 @@ class LocalStore:
         except StoreError:
             raise
         except OSError as error:
-            if source is not None and str(error.filename) == str(source):
+            # one of copying has both names: that the copy can't be written is what it mostly is
+            if source is not None and str(error.filename) == str(source) and error.filename2 is None:
                 raise
             reason = explain_os_error(error, place=False)
             if isinstance(error, FileExistsError | NotADirectoryError):

@@ -46,7 +46,7 @@ class LocalCopier:
                     digest = copy.digest or digest_file(source)[0]
                     shutil.copyfile(source, aside)
             except OSError as error:
-                if error.filename == str(source):
+                if error.filename == str(source) and error.filename2 is None:
                     raise unreadable(copy, error) from None
                 raise
             self._same(copy, source)
