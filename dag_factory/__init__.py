@@ -20,12 +20,22 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from airflow_ml_pipelines.runtime.run import Run, RunEnvironmentException
+    from dag_factory.adla import AdlaStep
     from dag_factory.assemble import StepSequence
     from dag_factory.compile import build_dag
     from dag_factory.compute import AmlCompute, ComputeTarget
+    from dag_factory.compute_spark import AdlaCompute, DatabricksCompute
     from dag_factory.conda import CondaDependencies
     from dag_factory.data import DataPath, DataPathComputeBinding, DataReference, DatasetConsumptionConfig
     from dag_factory.data_transfer import DataTransferStep
+    from dag_factory.databricks import DatabricksStep
+    from dag_factory.databricks_libraries import (
+        EggLibrary,
+        JarLibrary,
+        MavenLibrary,
+        PyPiLibrary,
+        RCranLibrary,
+    )
     from dag_factory.dataset import Dataset, FileDataset, TabularDataset
     from dag_factory.datastore import Datastore
     from dag_factory.definition import PipelineDefinition
@@ -53,6 +63,8 @@ if TYPE_CHECKING:
     from dag_factory.workspace import Workspace
 
 __all__ = [
+    "AdlaCompute",
+    "AdlaStep",
     "AmlCompute",
     "ComputeTarget",
     "ComputeTargetException",
@@ -62,14 +74,19 @@ __all__ = [
     "DataPathComputeBinding",
     "DataReference",
     "DataTransferStep",
+    "DatabricksCompute",
+    "DatabricksStep",
     "Dataset",
     "DatasetConsumptionConfig",
     "Datastore",
     "DefinitionError",
+    "EggLibrary",
     "Environment",
     "Experiment",
     "FileDataset",
     "InputPortBinding",
+    "JarLibrary",
+    "MavenLibrary",
     "MlPipelinesError",
     "OutputFileDatasetConfig",
     "OutputTabularDatasetConfig",
@@ -84,7 +101,9 @@ __all__ = [
     "PipelineRun",
     "PortDataReference",
     "PublishedPipeline",
+    "PyPiLibrary",
     "PythonScriptStep",
+    "RCranLibrary",
     "Run",
     "RunConfiguration",
     "RunEnvironmentException",
@@ -106,6 +125,8 @@ __all__ = [
 _ERRORS = "airflow_ml_pipelines.core.errors"
 _HOMES = {
     "__version__": "airflow_ml_pipelines",
+    "AdlaCompute": "dag_factory.compute_spark",
+    "AdlaStep": "dag_factory.adla",
     "AmlCompute": "dag_factory.compute",
     "ComputeTarget": "dag_factory.compute",
     "ComputeTargetException": _ERRORS,
@@ -115,14 +136,19 @@ _HOMES = {
     "DataPathComputeBinding": "dag_factory.data",
     "DataReference": "dag_factory.data",
     "DataTransferStep": "dag_factory.data_transfer",
+    "DatabricksCompute": "dag_factory.compute_spark",
+    "DatabricksStep": "dag_factory.databricks",
     "Dataset": "dag_factory.dataset",
     "DatasetConsumptionConfig": "dag_factory.data",
     "Datastore": "dag_factory.datastore",
     "DefinitionError": _ERRORS,
+    "EggLibrary": "dag_factory.databricks_libraries",
     "Environment": "dag_factory.environment",
     "Experiment": "dag_factory.experiment",
     "FileDataset": "dag_factory.dataset",
     "InputPortBinding": "dag_factory.outputs",
+    "JarLibrary": "dag_factory.databricks_libraries",
+    "MavenLibrary": "dag_factory.databricks_libraries",
     "MlPipelinesError": _ERRORS,
     "OutputFileDatasetConfig": "dag_factory.outputs",
     "OutputTabularDatasetConfig": "dag_factory.outputs",
@@ -137,7 +163,9 @@ _HOMES = {
     "PipelineRun": "dag_factory.run",
     "PortDataReference": "dag_factory.step_run",
     "PublishedPipeline": "dag_factory.published_pipeline",
+    "PyPiLibrary": "dag_factory.databricks_libraries",
     "PythonScriptStep": "dag_factory.steps",
+    "RCranLibrary": "dag_factory.databricks_libraries",
     "Run": "airflow_ml_pipelines.runtime.run",
     "RunConfiguration": "dag_factory.environment",
     "RunEnvironmentException": "airflow_ml_pipelines.runtime.run",

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import kind_of
 from dag_factory.calls import Call, failure, refuse
-from dag_factory.data_transfer import DataTransferStep
 from dag_factory.pipeline_parameter import PipelineParameter
 from dag_factory.ports import Produced, origin_of
 from dag_factory.source_folders import choose_base, relative_source
-from dag_factory.steps import PipelineStep, PythonScriptStep
+from dag_factory.steps import PipelineStep
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import InputSpec, OutputSpec, ParameterSpec, PipelineSpec, StepSpec
@@ -258,7 +257,11 @@ def _check_parameters(members: Sequence[PipelineStep], problems: list[tuple[Call
                 problems.append((parameter.made_at, message))
     for step in members:
         for name, value in step.params.items():
-            if name in found and not (isinstance(value, PipelineParameter) and value.name == name):
+            if (
+                step.params_are_variables
+                and name in found
+                and not (isinstance(value, PipelineParameter) and value.name == name)
+            ):
                 message = (
                     f"step {step.name!r}: params has {name!r}, which is a pipeline parameter as well: "
                     "give one of them another name"
@@ -282,45 +285,21 @@ def _brief(spec: ParameterSpec) -> str:
 def _step_spec(
     step: PipelineStep, ids: dict[PipelineStep, str], *, source: str, after: tuple[str, ...]
 ) -> StepSpec:
-    from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, StepSpec
+    from airflow_ml_pipelines.core.spec import StepSpec
 
-    inputs = tuple(_input(name, port, ids) for name, port in step.ports.inputs.items())
-    outputs = tuple(_output(name, output) for name, output in step.ports.outputs.items())
-    if isinstance(step, DataTransferStep):
-        return StepSpec(
-            id=ids[step],
-            name=step.name,
-            kind="data_transfer",
-            transfer=step.to_spec(),
-            inputs=inputs,
-            outputs=tuple(_place_only(output) for output in outputs),
-            allow_reuse=step.allow_reuse,
-            version=step.version,
-            after=after,
-        )
-    if not isinstance(step, PythonScriptStep):
-        raise TypeError(
-            f"step {step.name!r}: expected a PythonScriptStep or a DataTransferStep, found {kind_of(step)}"
-        )
-    run = step.runconfig
-    timeout = step.timeout if step.timeout is not None else run.timeout() if run else None
+    fields = step.spec_fields()
+    on_spark = "databricks" in fields
+    outputs = tuple(_output(name, output, on_spark=on_spark) for name, output in step.ports.outputs.items())
     return StepSpec(
         id=ids[step],
         name=step.name,
-        script=step.script_name,
         source_directory=source,
-        ignore=step.ignore,
-        hash_paths=step.hash_paths,
         arguments=tuple(_argument(item) for item in step.ports.arguments),
         parameters={name: _value(value) for name, value in step.params.items()},
-        inputs=inputs,
-        outputs=outputs,
-        environment=run.environment_spec() if run else DEFAULT_ENVIRONMENT,
-        compute_target=step.compute_target_name,
-        allow_reuse=step.allow_reuse,
-        version=step.version,
+        inputs=tuple(_input(name, port, ids, on_spark=on_spark) for name, port in step.ports.inputs.items()),
+        outputs=tuple(map(_place_only, outputs)) if "transfer" in fields else outputs,
         after=after,
-        timeout=timeout,
+        **fields,
     )
 
 
@@ -371,8 +350,8 @@ def _argument(item: Any) -> tuple[Any, ...]:
     return (Text(text=item),)
 
 
-def _input(name: str, port: InputPort, ids: dict[PipelineStep, str]) -> InputSpec:
-    from airflow_ml_pipelines.core.spec import DataParameter, InputSpec, StepOutput
+def _input(name: str, port: InputPort, ids: dict[PipelineStep, str], *, on_spark: bool) -> InputSpec:
+    from airflow_ml_pipelines.core.spec import DataParameter, InputSpec, StepOutput, spark_input
 
     source: Any = port.source
     if isinstance(source, PipelineParameter):
@@ -383,7 +362,7 @@ def _input(name: str, port: InputPort, ids: dict[PipelineStep, str]) -> InputSpe
         source = StepOutput(
             step=ids[source.producer], output=next(key for key in made if made[key] is source)
         )
-    return InputSpec(
+    spec = InputSpec(
         name=name,
         source=source,
         mode=port.mode,
@@ -391,8 +370,11 @@ def _input(name: str, port: InputPort, ids: dict[PipelineStep, str]) -> InputSpe
         overwrite=port.overwrite,
         fingerprint=port.fingerprint,
     )
+    return spark_input(spec) if on_spark else spec
 
 
-def _output(name: str, output: Any) -> OutputSpec:
+def _output(name: str, output: Any, *, on_spark: bool) -> OutputSpec:
+    from airflow_ml_pipelines.core.spec import spark_output
+
     spec: OutputSpec = output.to_spec(name)
-    return spec
+    return spark_output(spec) if on_spark else spec

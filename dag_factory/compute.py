@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _CREATED_AS = "created_as"
+_SPARK = "dag_factory.compute_spark"
 _PRIORITIES = ("dedicated", "lowpriority")
 
 
@@ -226,13 +228,15 @@ class AmlCompute(ComputeTarget):
         return self.options.get("vm_size")
 
 
-_CLASSES: dict[str, type[ComputeTarget]] = {"AmlCompute": AmlCompute}
+_CLASSES = {"AmlCompute": __name__, "AdlaCompute": _SPARK, "DatabricksCompute": _SPARK}
+_TYPES = {"adla": "AdlaCompute", "databricks": "DatabricksCompute"}
 
 
 def open_target(workspace: Workspace, spec: ComputeTargetSpec) -> ComputeTarget:
     """Return a compute target as the class that it was made as."""
     options = dict(spec.options)
-    kind = _CLASSES.get(str(options.pop(_CREATED_AS, "")), ComputeTarget)
+    name = str(options.pop(_CREATED_AS, "")) or _TYPES.get(spec.type, "")
+    kind = getattr(import_module(_CLASSES[name]), name) if name in _CLASSES else ComputeTarget
     target: ComputeTarget = object.__new__(kind)
     target.workspace, target.name, target.type, target.options = workspace, spec.name, spec.type, options
     return target

@@ -124,6 +124,15 @@ class DataTransferStep(PipelineStep):
         """Return what was copied, for another step to read or to come after."""
         return self.ports.outputs[DESTINATION]
 
+    def spec_fields(self) -> dict[str, Any]:
+        """Return what of a step's spec is of this kind."""
+        return {
+            "kind": "data_transfer",
+            "transfer": self.to_spec(),
+            "allow_reuse": self.allow_reuse,
+            "version": self.version,
+        }
+
     def to_spec(self) -> TransferSpec:
         """Return what runs know of what is copied."""
         from airflow_ml_pipelines.core.spec import TransferSpec

@@ -17,10 +17,13 @@ from airflow_ml_pipelines.core.spec import (
     ParameterValue,
     PipelineSpec,
     StepSpec,
+    spark_input,
+    spark_output,
 )
 from airflow_ml_pipelines.written.problems import Path, Problem, show_name
 from dag_factory.bindings import Binding, BindingError, parse
 from dag_factory.order import sort_steps
+from dag_factory.resolve_kinds import kind_path, resolve_kind
 from dag_factory.resolve_ports import Ports
 from dag_factory.resolve_schedule import check_schedule
 from dag_factory.resolve_transfer import resolve_transfer
@@ -127,7 +130,7 @@ class _Resolver:
                 for name in getattr(step, kind):
                     path = ("steps", step_id, kind, name)
                     self._check_name(_VARIABLE, name, path, "letters, digits and `_`, no digit first")
-            for name in step.parameters:
+            for name in step.parameters if step.databricks is None else ():
                 path = ("steps", step_id, "parameters", name)
                 self._check_name(_VARIABLE, name, path, "letters, digits and `_`, no digit first")
             for name in sorted(step.inputs.keys() & step.outputs.keys()):
@@ -167,18 +170,22 @@ class _Resolver:
         if entry.transfer is not None:
             return resolve_transfer(step_id, entry, ports, definition, self.problems)
         source_directory = entry.source_directory or definition.source_directory or "."
-        self._check_script(path, entry, source_directory)
+        on_spark = entry.databricks is not None
+        kind = resolve_kind(entry, path, self.problems)
+        script = kind.get("script", entry.script)
+        if script or not on_spark:
+            self._check_script(kind_path(path, entry), script, entry, source_directory)
         ports.add_declared()
         arguments = tuple(
             ports.read_argument(text, (*path, "arguments", index))
             for index, text in enumerate(entry.arguments)
         )
-        environment = entry.environment or definition.default_environment
+        environment = None if on_spark else entry.environment or definition.default_environment
         where: Path = (*path, "environment") if entry.environment else ("default_environment",)
         return StepSpec(
             id=step_id,
             name=entry.name or step_id,
-            script=entry.script,
+            **{"script": entry.script, **kind},
             source_directory=source_directory,
             ignore=entry.ignore,
             hash_paths=entry.hash_paths,
@@ -187,8 +194,8 @@ class _Resolver:
                 name: self._step_parameter(value, (*path, "parameters", name))
                 for name, value in entry.parameters.items()
             },
-            inputs=tuple(ports.inputs.values()),
-            outputs=tuple(ports.outputs.values()),
+            inputs=tuple(map(spark_input, ports.inputs.values()) if on_spark else ports.inputs.values()),
+            outputs=tuple(map(spark_output, ports.outputs.values()) if on_spark else ports.outputs.values()),
             environment=resolve_environment(environment, where, definition, self.problems)
             if environment
             else DEFAULT_ENVIRONMENT,
@@ -206,12 +213,12 @@ class _Resolver:
                 message = f"there is no step {other!r}.{did_you_mean(other, steps)}"
                 self.problems.append(Problem((*path, "after", index), message))
 
-    def _check_script(self, path: Path, entry: StepDefinition, source_directory: str) -> None:
-        script = entry.script
+    def _check_script(self, at: Path, script: str, entry: StepDefinition, source_directory: str) -> None:
+        path = at[:2]
         if not script or script.startswith("/") or ".." in script.split("/") or "\\" in script:
             self.problems.append(
                 Problem(
-                    (*path, "script"),
+                    at,
                     f"expected a path inside of the source directory, with `/`, found {script!r}",
                 )
             )
@@ -224,12 +231,11 @@ class _Resolver:
             place: Path = (*path, "source_directory") if entry.source_directory else ("source_directory",)
             self.problems.append(Problem(place, f"there is no folder {where}"))
         elif not os.path.isfile(folder / script):
-            names = [name for name in os.listdir(folder) if name.endswith(".py")]
+            ending = os.path.splitext(script)[1] or ".py"
+            names = [name for name in os.listdir(folder) if name.endswith(ending)]
             hint = did_you_mean(script, names) if names else ""
             message = f"there is no file {script!r} in the source directory {where}.{hint}"
-            self.problems.append(
-                Problem((*path, "script"), message.removesuffix(".") if not hint else message)
-            )
+            self.problems.append(Problem(at, message.removesuffix(".") if not hint else message))
 
     def _step_parameter(self, value: str | float | bool, path: Path) -> ParameterValue | str | float | bool:
         if not isinstance(value, str):

@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["pipeline_schema", "workspace_schema"]
 
-_WORK = ("script", "transfer")
+_WORK = ("script", "transfer", "databricks")
 """The fields of a step of which it has one, what it does."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow_ml_pipelines.core.errors import did_you_mean
 from dag_factory.calls import Call
-from dag_factory.steps import PipelineStep, PythonScriptStep
+from dag_factory.steps import PipelineStep
 
 __all__ = ["choose_base", "relative_source"]
 
@@ -22,7 +22,7 @@ def choose_base(
 
     :param problems: where there is none, each script that is missing is added to it.
     """
-    scripts = [step for step in steps if isinstance(step, PythonScriptStep)]
+    scripts = [step for step in steps if step.script_name]
     folders = [Path(_source(step, default)) for step in scripts]
     candidates = list(bases) or [Path.cwd()]
     whole = [
@@ -43,31 +43,32 @@ def choose_base(
     )
 
 
-def _missing(step: PythonScriptStep, place: Path) -> str | None:
+def _missing(step: PipelineStep, place: Path) -> str | None:
     """Return what is missing of a step in its source directory."""
     if (place / step.script_name).is_file():
         return None
     if not place.is_dir():
         return f"step {step.name!r}: there is no source_directory {place}"
-    scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place))
+    ending = Path(step.script_name).suffix or ".py"
+    scripts = sorted(path.relative_to(place).as_posix() for path in _scripts(place, ending))
     hint = did_you_mean(step.script_name, scripts) if scripts else ""
     return (
         f"step {step.name!r}: there is no script {step.script_name!r} in {place}{f'.{hint}' if hint else ''}"
     )
 
 
-def _scripts(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.py")
-    yield from folder.glob("*/*.py")
+def _scripts(folder: Path, ending: str) -> Iterator[Path]:
+    yield from folder.glob(f"*{ending}")
+    yield from folder.glob(f"*/*{ending}")
 
 
-def _source(step: PythonScriptStep, default: str | None) -> str:
+def _source(step: PipelineStep, default: str | None) -> str:
     return step.source_directory or default or "."
 
 
 def relative_source(step: PipelineStep, default: str | None, base: Path) -> str:
     """Return a step's source directory, relative to the base where it is below it."""
-    folder = Path(_source(step, default)) if isinstance(step, PythonScriptStep) else Path()
+    folder = Path(_source(step, default)) if step.script_name else Path()
     if folder.is_absolute() and folder.is_relative_to(base):
         folder = folder.relative_to(base)
     return folder.as_posix()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dag_factory.environment import RunConfiguration
     from dag_factory.pipeline_parameter import PipelineParameter
 
-__all__ = ["PipelineStep", "PythonScriptStep"]
+__all__ = ["PipelineStep", "PythonScriptStep", "check_paths", "check_runconfig", "check_step_target"]
 
 _RUNCONFIG_PARAMETERS = (
     "NodeCount",
@@ -40,6 +40,16 @@ class PipelineStep(Made):
 
     task_settings: Mapping[str, Any] = MappingProxyType({})
     """What its task in Airflow is given besides; fields of a step's definition."""
+
+    params_are_variables: bool = True
+    """Whether its ``params`` are variables of its script, as the pipeline's parameters are."""
+
+    script_name: str = ""
+    """Its script, relative to ``source_directory``; "" where it runs no file of it."""
+
+    source_directory: str | None = None
+    runconfig: RunConfiguration | None = None
+    compute_target: Any = None
 
     def __init__(
         self,
@@ -62,6 +72,22 @@ class PipelineStep(Made):
 
     def _where(self, field: str = "") -> str:
         return f"{type(self).__name__}({self.name!r}{f', {field}=…' if field else ''})"
+
+    def spec_fields(self) -> dict[str, Any]:
+        """Return what of a step's spec is of its own kind."""
+        raise NotImplementedError
+
+    @property
+    def compute_target_name(self) -> str | None:
+        """The name of the compute target, None for the workspace's default."""
+        target = self.compute_target
+        if target is None and self.runconfig is not None:
+            target = self.runconfig.target if self.runconfig.target != "local" else None
+            check_step_target("RunConfiguration.target", target)
+        if isinstance(target, tuple):
+            target = target[0]
+        name: str | None = target if target is None or isinstance(target, str) else target.name
+        return name
 
     @checked
     def run_after(self, step: PipelineStep) -> None:
@@ -153,9 +179,9 @@ class PythonScriptStep(PipelineStep):
         self.source_directory = None if source_directory is None else os.fspath(source_directory)
         self.allow_reuse: bool = expect(f"{where}(allow_reuse=…)", allow_reuse, bool, what="True or False")
         self.version = None if version is None else str(version)
-        self.hash_paths = tuple(_paths(f"{where}(hash_paths=…)", hash_paths))
-        self.ignore = tuple(_paths(f"{where}(ignore=…)", ignore))
-        self.runconfig = _runconfig(f"{where}(runconfig=…)", runconfig)
+        self.hash_paths = tuple(check_paths(f"{where}(hash_paths=…)", hash_paths))
+        self.ignore = tuple(check_paths(f"{where}(ignore=…)", ignore))
+        self.runconfig = check_runconfig(f"{where}(runconfig=…)", runconfig)
         self.compute_target = _target(where, compute_target, target)
         self.timeout = check_duration(f"{where}(timeout=…)", timeout)
         self.task_settings = check_settings(
@@ -170,17 +196,21 @@ class PythonScriptStep(PipelineStep):
         _check_runconfig_params(f"{where}(runconfig_pipeline_params=…)", runconfig_pipeline_params)
         super().__init__(name or self.script_name, inputs, outputs, arguments, params)
 
-    @property
-    def compute_target_name(self) -> str | None:
-        """The name of the compute target, None for the workspace's default."""
-        target = self.compute_target
-        if target is None and self.runconfig is not None:
-            target = self.runconfig.target if self.runconfig.target != "local" else None
-            _check_target("RunConfiguration.target", target)
-        if isinstance(target, tuple):
-            target = target[0]
-        name: str | None = target if target is None or isinstance(target, str) else target.name
-        return name
+    def spec_fields(self) -> dict[str, Any]:
+        """Return what of a step's spec is of this kind."""
+        from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT
+
+        run = self.runconfig
+        return {
+            "script": self.script_name,
+            "ignore": self.ignore,
+            "hash_paths": self.hash_paths,
+            "environment": run.environment_spec() if run else DEFAULT_ENVIRONMENT,
+            "compute_target": self.compute_target_name,
+            "allow_reuse": self.allow_reuse,
+            "version": self.version,
+            "timeout": self.timeout if self.timeout is not None else run.timeout() if run else None,
+        }
 
 
 def _items(where: str, items: Any) -> list[Any]:
@@ -209,7 +239,8 @@ def _params(where: str, params: Any) -> dict[str, Any]:
     return dict(params)
 
 
-def _paths(where: str, paths: Any) -> list[str]:
+def check_paths(where: str, paths: Any) -> list[str]:
+    """Return paths as texts. :raises TypeError: where they are none."""
     found = []
     for path in _items(where, paths):
         expect(where, path, str, os.PathLike, what="a list of paths")
@@ -217,7 +248,8 @@ def _paths(where: str, paths: Any) -> list[str]:
     return found
 
 
-def _runconfig(where: str, runconfig: Any) -> RunConfiguration | None:
+def check_runconfig(where: str, runconfig: Any) -> RunConfiguration | None:
+    """Return a run configuration, None for none. :raises TypeError: where it is something else."""
     if runconfig is None:
         return None
     from dag_factory.environment import RunConfiguration
@@ -234,10 +266,11 @@ def _target(where: str, compute_target: Any, target: Any) -> Any:
             )
         warn(f"{where}: target= is taken as compute_target=")
         compute_target = target
-    return _check_target(f"{where}(compute_target=…)", compute_target)
+    return check_step_target(f"{where}(compute_target=…)", compute_target)
 
 
-def _check_target(where: str, target: Any) -> Any:
+def check_step_target(where: str, target: Any) -> Any:
+    """Return what names a compute target. :raises TypeError: where it names none."""
     from dag_factory.compute import ComputeTarget
 
     pair = isinstance(target, tuple) and len(target) == 2 and all(isinstance(item, str) for item in target)

@@ -27,6 +27,7 @@ from airflow_ml_pipelines.core.spec import (
     TransferSpec,
 )
 from dag_factory.bindings import Binding, escape, format_segments
+from dag_factory.resolve_kinds import document_of_kind
 
 __all__ = ["document_of"]
 
@@ -72,7 +73,7 @@ def _step(spec: StepSpec) -> dict[str, Any]:
         }
         return {name: value for name, value in fields.items() if value not in (None, [], {})}
     fields = {
-        "script": spec.script,
+        **document_of_kind(spec),
         "name": spec.name if spec.name != spec.id else None,
         "source_directory": spec.source_directory if spec.source_directory != "." else None,
         "arguments": [_argument(item) for item in spec.arguments],

@@ -70,7 +70,7 @@ def _step(fields: dict[str, Any]) -> dict[str, Any]:
             written[name] = {key: _output(item) for key, item in value.items()}
         elif name == "environment":
             written[name] = _environment(value)
-        elif name != "script" or value or "transfer" not in fields:
+        elif name != "script" or value or not {"transfer", "databricks"} & fields.keys():
             written |= _fields({name: value})
     return written
 

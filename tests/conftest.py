@@ -55,3 +55,12 @@ def postgres() -> Iterator:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def databricks(tmp_path_factory):
+    """A Databricks workspace that runs what is submitted; named by ``AIRFLOW_CONN_DATABRICKS_TEST`` too."""
+    from servers.databricks import DatabricksServer
+
+    with DatabricksServer(tmp_path_factory.mktemp("databricks")).running() as server:
+        yield server

@@ -55,7 +55,12 @@ def section(page: Path, title: str) -> str:
 
 @pytest.mark.parametrize(("page", "text"), blocks("yaml"))
 def test_yaml_of_the_documentation_has_no_error(page, text, tmp_path):
-    if page.name in ("workspace.md", "compute.md") or "root:" in text or "datastores:" in text:
+    if (
+        page.name in ("workspace.md", "compute.md")
+        or "compute_targets:" in text
+        or "root:" in text
+        or "datastores:" in text
+    ):
         (tmp_path / "workspace.yaml").write_text(text)
         load_workspace(tmp_path)
         return

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from airflow_ml_pipelines.core.key import FIELDS, digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.spec import (
     Data,
+    DatabricksSpec,
     EnvironmentSpec,
     InputPath,
     InputSpec,
@@ -206,4 +207,6 @@ def test_keys_are_what_they_have_always_been():
 def test_every_field_of_the_document_is_described():
     described = {name for name, inside, _ in FIELDS if inside}
     transfer = msgspec.structs.replace(STEP, kind="data_transfer", transfer=TransferSpec())
-    assert described == {*key_document(STEP, **GIVEN), *key_document(transfer, **GIVEN)}
+    spark = msgspec.structs.replace(STEP, kind="databricks", databricks=DatabricksSpec())
+    documents = [key_document(step, **GIVEN) for step in (STEP, transfer, spark)]
+    assert described == {name for document in documents for name in document}

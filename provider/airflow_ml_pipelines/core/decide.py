@@ -80,6 +80,7 @@ class StepContext:
             environment=environment_document(self.plan.environment, "{}.{}".format(*sys.version_info)),
             fingerprints={name: item.fingerprint for name, item in self.inputs.items()},
             formats={name: (item.data.form, item.tabular) for name, item in self.inputs.items()},
+            code=self.plan.code,
         )
 
     @cached_property
@@ -90,12 +91,16 @@ class StepContext:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Which parts of the key can't be computed, and why."""
+        elsewhere = tuple(
+            f"{name} can't be told from another" for name, digest in self.plan.code.items() if not digest
+        )
         inputs = tuple(
             f"input {name!r} can't be told from another: {item.fingerprint.get('reason', 'its store gives no version')}"
             for name, item in self.inputs.items()
             if item.fingerprint.get("kind") == "unknown"
         )
-        return (self.plan.image_unknown, *inputs) if self.plan.image_unknown else inputs
+        image = (self.plan.image_unknown,) if self.plan.image_unknown else ()
+        return *image, *elsewhere, *inputs
 
     @property
     def owner(self) -> str:

@@ -58,6 +58,7 @@ def diff_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Differenc
     found += _environment(old.get("environment", {}), new.get("environment", {}))
     found += _inputs(old.get("inputs", {}), new.get("inputs", {}))
     found += _outputs(old.get("outputs", {}), new.get("outputs", {}))
+    found += diff_values("databricks", old.get("databricks", {}), new.get("databricks", {}))
     found += diff_values("transfer", old.get("transfer", {}), new.get("transfer", {}))
     return tuple(found)
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.canonical import digest_document
+from airflow_ml_pipelines.core.canonical import canonical_json, digest_document
 from airflow_ml_pipelines.core.parameters import argument_text
 from airflow_ml_pipelines.core.spec import (
     Argument,
+    DatabricksSpec,
     EnvironmentSpec,
     InputSpec,
     OutputSpec,
@@ -54,6 +55,14 @@ FIELDS: tuple[tuple[str, bool, str], ...] = (
         "names, modes and, where the author fixed them, destinations: a step whose result must lie elsewhere has to put it there",
     ),
     ("version", True, "the author's own word that a step does something else now"),
+    (
+        "databricks",
+        True,
+        (
+            "of a step on a Spark cluster: the content of its notebook (and of those that it runs by `%run`), script and "
+            "JARs, its libraries, Spark version and configuration, variables and init scripts"
+        ),
+    ),
     ("transfer", True, "of a step that copies data: whether file or folder, and the table it goes to"),
     (
         "pipeline and step name",
@@ -61,6 +70,7 @@ FIELDS: tuple[tuple[str, bool, str], ...] = (
         "the same work under another name is the same work: pipelines share results",
     ),
     ("compute target", False, "where a script runs does not change what it makes"),
+    ("size of a Spark cluster, its id, the run's name", False, "they change how soon, not what"),
     ("run id, experiment, description, tags", False, "labels"),
     ("retries, time-outs, pools, schedule", False, "when and how often, not what"),
     ("git commit", False, "the snapshot has the files themselves"),
@@ -89,6 +99,7 @@ def key_document(
     environment: Mapping[str, Any],
     fingerprints: Mapping[str, Mapping[str, Any]],
     formats: Mapping[str, tuple[str, TabularFormat | None]],
+    code: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the key document of a step.
 
@@ -98,6 +109,7 @@ def key_document(
     :param environment: see :func:`environment_document`.
     :param fingerprints: of each input's data.
     :param formats: each input's form and table format.
+    :param code: the digest of what it runs that lies elsewhere.
     """
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -122,6 +134,10 @@ def key_document(
     }
     if step.transfer is not None:
         document["transfer"] = _transfer(step.transfer)
+    if step.databricks is not None:
+        # the planner's Python is none that such a step sees
+        document["environment"] = {}
+        document["databricks"] = _databricks(step.databricks, code or {})
     return document
 
 
@@ -167,9 +183,7 @@ def environment_document(environment: EnvironmentSpec, python: str) -> dict[str,
         document["image"] = environment.image.rpartition("@")[2]
     variables = document.pop("variables", None)
     if variables:  # values may be secret
-        document["variables"] = {
-            name: digest_document("ml-pipelines/variable/1", value)[:16] for name, value in variables.items()
-        }
+        document["variables"] = _digests(variables)
     if environment.interpreter == "python" or not environment.user_managed:
         document.setdefault("python", python)
     return document
@@ -179,6 +193,24 @@ def _transfer(spec: TransferSpec) -> dict[str, Any]:
     """Return what of a transfer is in the key: not in how many parts it is done, nor what becomes of other files."""
     fields = ("source_type", "destination_type", "database", "table")
     return {name: value for name in fields if (value := getattr(spec, name)) is not None}
+
+
+def _databricks(spec: DatabricksSpec, code: Mapping[str, str]) -> dict[str, Any]:
+    """Return what of a step on a Spark cluster is in the key: what runs, not where nor on how many machines."""
+    document: dict[str, Any] = {"form": spec.form, **code}
+    for name in ("main_class", "spark_conf", "init_scripts"):
+        if value := getattr(spec, name):
+            document[name] = value
+    if spec.spark_env_variables:  # values may be secret
+        document["spark_env_variables"] = _digests(spec.spark_env_variables)
+    packages = [item for item in spec.libraries if not item.keys() & {"jar", "egg", "whl"}]
+    if packages:
+        document["libraries"] = sorted(packages, key=canonical_json)
+    return document
+
+
+def _digests(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest_document("ml-pipelines/variable/1", value)[:16] for name, value in variables.items()}
 
 
 def _label(path: str) -> str:

@@ -74,6 +74,7 @@ class Planner:
             decision="run",
             snapshot=snapshot.digest,
             hash_paths=self.sources.hash_paths(step),
+            code=self.sources.code(step),
             environment=environment,
             image_unknown=image_unknown,
             data=outside_data(step, self.workspace, self.run.parameters),

@@ -134,6 +134,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     :param snapshot: the digest of its source directory.
     :param archive: where the snapshot lies, under the workspace's root; "" where it is not needed.
     :param hash_paths: the digest of each of its ``hash_paths``.
+    :param code: the digest of what it runs that lies elsewhere, by place; "" for what can't be told from another.
     :param environment: with names resolved; its image by digest where that can be told.
     :param image_unknown: why the digest of its image can't be told; "" where it can, or there is none.
     :param data: each input from outside with names and parameters resolved.
@@ -151,6 +152,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     snapshot: str
     archive: str = ""
     hash_paths: dict[str, str] = {}
+    code: dict[str, str] = {}
     environment: EnvironmentSpec
     image_unknown: str = ""
     data: dict[str, Data] = {}

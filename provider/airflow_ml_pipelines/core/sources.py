@@ -74,6 +74,14 @@ class Sources:
             return {}
         return digest_paths(self._directory(step), step.hash_paths, self._workspace.stat_cache)
 
+    def code(self, step: StepSpec) -> dict[str, str]:
+        """Return the digest of what a step runs that lies elsewhere. :raises MlPipelinesError: where it is missing."""
+        if step.databricks is None:
+            return {}
+        from airflow_ml_pipelines.core.databricks.code import digest_code
+
+        return digest_code(self._workspace, step)
+
     def environment(self, step: StepSpec) -> EnvironmentSpec:
         """Return a step's environment, with its name resolved. :raises WorkspaceError: where there is none."""
         if isinstance(step.environment, EnvironmentSpec):

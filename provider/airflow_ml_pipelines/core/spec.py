@@ -14,9 +14,11 @@ from airflow_ml_pipelines.core.canonical import digest_document
 
 __all__ = [
     "DEFAULT_ENVIRONMENT",
+    "AdlaSpec",
     "Argument",
     "Data",
     "DataParameter",
+    "DatabricksSpec",
     "EnvironmentSpec",
     "InputMode",
     "InputPath",
@@ -37,6 +39,8 @@ __all__ = [
     "Text",
     "TransferSpec",
     "is_by_digest",
+    "spark_input",
+    "spark_output",
 ]
 
 InputMode = Literal["mount", "download", "direct"]
@@ -219,6 +223,16 @@ class OutputSpec(_Spec, frozen=True, kw_only=True):
     pipeline_output: str | None = None
 
 
+def spark_input(spec: InputSpec) -> InputSpec:
+    """Return an input as a Spark cluster reads it: at its URL, whatever is said of paths of a machine."""
+    return msgspec.structs.replace(spec, mode="direct", path_on_compute=None, overwrite=False)
+
+
+def spark_output(spec: OutputSpec) -> OutputSpec:
+    """Return an output as a Spark cluster writes it: at its URL, whatever is said of paths of a machine."""
+    return msgspec.structs.replace(spec, mode="mount", source=None, create=True, globs=())
+
+
 # --- environments ------------------------------------------------------------------------------------------------
 
 
@@ -314,6 +328,47 @@ class TransferSpec(_Spec, frozen=True, kw_only=True):
     shards: int = 1
 
 
+class DatabricksSpec(_Spec, frozen=True, kw_only=True):
+    """What a step runs on a Spark cluster, and on which one.
+
+    Values of widgets are the step's ``parameters``; what a script or a main class is started with is in its
+    ``arguments``. Inputs and outputs that these do not name are added under their own names.
+
+    :param path: where the code lies on Databricks; None: it is the step's ``script``, in its snapshot.
+    :param main_class: of a JAR among the libraries.
+    :param spark_version: None for what the compute target says; so is ``node_type``.
+    :param libraries: as Databricks' API has them: ``{"pypi": {"package": "x==1"}}``, ``{"jar": "dbfs:/x.jar"}``.
+    :param serverless: whether no cluster is asked for at all.
+    """
+
+    form: Literal["notebook", "python_script", "jar"] = "notebook"
+    path: str | None = None
+    main_class: str | None = None
+    existing_cluster_id: str | None = None
+    permit_cluster_restart: bool | None = None
+    serverless: bool = False
+    spark_version: str | None = None
+    node_type: str | None = None
+    instance_pool_id: str | None = None
+    num_workers: int | None = None
+    min_workers: int | None = None
+    max_workers: int | None = None
+    spark_env_variables: dict[str, str] = {}
+    spark_conf: dict[str, str] = {}
+    init_scripts: tuple[str, ...] = ()
+    cluster_log_dbfs_path: str | None = None
+    libraries: tuple[dict[str, Any], ...] = ()
+    run_name: str | None = None
+
+
+class AdlaSpec(_Spec, frozen=True, kw_only=True):
+    """What a U-SQL script was to be run with on Azure Data Lake Analytics, which is no more."""
+
+    degree_of_parallelism: int | None = None
+    priority: int | None = None
+    runtime_version: str | None = None
+
+
 class StepSpec(_Spec, frozen=True, kw_only=True):
     """A step.
 
@@ -322,10 +377,12 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
     :param script: relative to ``source_directory``, with ``/``; "" for a step that runs none.
     :param kind: how it is run.
     :param transfer: what a ``data_transfer`` copies.
+    :param databricks: what a step of kind ``databricks`` runs.
+    :param adla: of a step of kind ``adla``.
     :param source_directory: absolute, or relative to the pipeline's ``base_directory``.
     :param ignore: git patterns of files to leave out of the snapshot, on top of the ignore file's.
     :param hash_paths: files or folders that the key has besides the snapshot.
-    :param parameters: values for ``AML_PARAMETER_<name>``.
+    :param parameters: values for ``AML_PARAMETER_<name>``; of a notebook, of its widgets.
     :param environment: the environment, or the name of a registered one (``name`` or ``name:version``).
     :param compute_target: None for the workspace's default.
     :param after: ids of steps that must have ended first, besides those whose outputs it reads.
@@ -336,8 +393,10 @@ class StepSpec(_Spec, frozen=True, kw_only=True):
     id: str
     name: str
     script: str = ""
-    kind: Literal["data_transfer", "python_script"] = "python_script"
+    kind: Literal["adla", "data_transfer", "databricks", "python_script"] = "python_script"
     transfer: TransferSpec | None = None
+    databricks: DatabricksSpec | None = None
+    adla: AdlaSpec | None = None
     source_directory: str = "."
     ignore: tuple[str, ...] = ()
     hash_paths: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
 from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
-from airflow_ml_pipelines.core.spec import OutputSpec
+from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec
 from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.targets.port import (
     SCHEMA,
@@ -28,7 +28,15 @@ from airflow_ml_pipelines.execution.targets.results import read_result
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["HandedOver", "ScriptKind", "TakenOver", "place_path", "read_place", "write_place"]
+__all__ = [
+    "HandedOver",
+    "ScriptKind",
+    "TakenOver",
+    "place_path",
+    "read_place",
+    "running_attempt",
+    "write_place",
+]
 
 
 class HandedOver(NamedTuple):
@@ -49,55 +57,69 @@ class TakenOver(NamedTuple):
 
 
 class ScriptKind:
-    """A step whose script is run by its compute target."""
+    """A step whose script is run by its compute target.
+
+    A kind of steps that a launcher runs too makes another job of them, in another environment.
+    """
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
         self._target = open_target(context.workspace.compute_target(context.step.compute_target))
 
     def take_over(self, go: Go, log: Log) -> TakenOver | None:
-        return _take_over(self._context, go, self._target, log)
+        return _take_over(self._context, go, self._target, self._make_job, log)
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:  # noqa: ARG002
-        return _hand_over(self._context, self._target, attempt, log)
+        """Make the environment and the job of an attempt, and start it.
+
+        Where it will run is written down first, so that nothing runs of which nobody knows.
+
+        :raises MlPipelinesError: where it can't be started; nothing of it is left then.
+        """
+        context, target, environment = self._context, self._target, self._environment()
+        workspace = context.workspace
+        prepared = target.prepare(environment, workspace, log=log)
+        job = self._make_job(attempt, prepared.interpreter)
+        folder = context.folder.attempt_folder(context.step.id, attempt)
+        workspace.store.put(f"{folder}/job.json", pretty_json(_public(job)))
+        work = Work(workspace, job, environment, prepared)
+        place = target.place(work)
+        if place is not None:
+            write_place(context, attempt, place)
+        return HandedOver(target.start(work, log=log), prepared.lacks)
+
+    def _environment(self) -> EnvironmentSpec:
+        return self._context.plan.environment
+
+    def _make_job(self, attempt: int, interpreter: str) -> Job:
+        return make_job(self._context, attempt, interpreter)
 
     def destination(self, spec: OutputSpec, attempt: int) -> tuple[str, str]:
         return output_destination(self._context, spec, attempt)
 
 
-def _hand_over(context: StepContext, target: ComputeTarget, attempt: int, log: Log) -> HandedOver:
-    """Make the environment and the job of an attempt, and start it.
-
-    Where it will run is written down first, so that nothing runs of which nobody knows.
-
-    :raises MlPipelinesError: where it can't be started; nothing of it is left then.
-    """
-    workspace = context.workspace
-    prepared = target.prepare(context.plan.environment, workspace, log=log)
-    job = make_job(context, attempt, prepared.interpreter)
-    folder = context.folder.attempt_folder(context.step.id, attempt)
-    workspace.store.put(f"{folder}/job.json", pretty_json(_public(job)))
-    work = Work(workspace, job, context.plan.environment, prepared)
-    place = target.place(work)
-    if place is not None:
-        write_place(context, attempt, place)
-    return HandedOver(target.start(work, log=log), prepared.lacks)
+def running_attempt(context: StepContext) -> StepDocument | None:
+    """Return the attempt at a step that somebody began and nobody ended; None where there is none."""
+    document = context.folder.read_step(context.step.id)
+    return document if document is not None and document.status == "running" and document.attempt else None
 
 
-def _take_over(context: StepContext, go: Go, target: ComputeTarget, log: Log) -> TakenOver | None:
+def _take_over(
+    context: StepContext, go: Go, target: ComputeTarget, make: Callable[[int, str], Job], log: Log
+) -> TakenOver | None:
     """Return the job that a lost process has started for the same step of the same run, None where there is none.
 
     It is taken only where it was given the same as this process would give it.
     """
-    document = context.folder.read_step(context.step.id)
-    if document is None or document.status != "running" or not document.attempt:
+    document = running_attempt(context)
+    if document is None:
         return None
     place = read_place(context, document.attempt)
     if place is None:
         return None
     try:
         kept = _read_job(context, document)
-        job = make_job(context, document.attempt, kept.interpreter)
+        job = make(document.attempt, kept.interpreter)
     except MlPipelinesError as error:
         log(f"what was started for step {context.step.name!r} before can't be taken over: {error}")
         return None

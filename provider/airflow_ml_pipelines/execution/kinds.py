@@ -13,7 +13,9 @@ from airflow_ml_pipelines.execution.targets.port import Log
 __all__ = ["Kind", "open_kind"]
 
 _KINDS = {
+    "adla": "airflow_ml_pipelines.execution.adla:AdlaKind",
     "data_transfer": "airflow_ml_pipelines.execution.transfer:TransferKind",
+    "databricks": "airflow_ml_pipelines.execution.databricks_step:DatabricksKind",
     "python_script": "airflow_ml_pipelines.execution.handover:ScriptKind",
 }
 

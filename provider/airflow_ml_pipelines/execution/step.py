@@ -26,6 +26,7 @@ from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.records import Record, write_record
 from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
+from airflow_ml_pipelines.core.sources import Sources
 from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.core.verify import verify_output
 from airflow_ml_pipelines.execution.handover import read_place, write_place
@@ -268,7 +269,18 @@ def _why_not_recorded(context: StepContext, lacks: str) -> str | None:
         return lacks
     if context.key is None:
         return "; ".join(context.unknown)
-    return _changed_input(context)
+    return _changed_code(context) or _changed_input(context)
+
+
+def _changed_code(context: StepContext) -> str | None:
+    """Return what of the code that lies elsewhere is not any more what the key says, None where all is."""
+    try:
+        after = Sources(context.workspace, context.run.spec.base_directory).code(context.step)
+    except MlPipelinesError as error:
+        return f"what it ran can't be read any more ({error})"
+    planned = context.plan.code
+    changed = sorted(name for name in {*after, *planned} if after.get(name) != planned.get(name))
+    return f"{', '.join(changed)} changed while the step ran" if changed else None
 
 
 def _changed_input(context: StepContext) -> str | None:

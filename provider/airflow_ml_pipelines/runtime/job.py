@@ -68,11 +68,13 @@ class JobSource:
 
     :param archive: the URL of a zip.
     :param script: relative to the source directory.
+    :param module: the Python module that runs it (``python -m``); None where it is started itself.
     """
 
     archive: str
     digest: str
     script: str
+    module: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +104,13 @@ class JobOutput:
     :param store: a URL.
     :param path: the destination in the store.
     :param source: where the script is to write; relative to the source directory. None for a place of the launcher's.
+        With ``direct``: the URL at which it writes.
     :param create: whether the launcher makes the folder.
     :param overwrite: with ``upload``: whether files at the destination may be replaced.
     :param globs: with ``upload``: which files to take; empty for all.
     """
 
-    mode: Literal["mount", "upload"]
+    mode: Literal["direct", "mount", "upload"]
     store: str
     path: str
     source: str | None = None

@@ -187,8 +187,9 @@ class _Launch:
             if self.job.source.script[0] == "-"
             else self.job.source.script
         )
+        module = () if self.job.source.module is None else ("-m", self.job.source.module)
         return run_program(
-            [self.job.interpreter, script, *arguments],
+            [self.job.interpreter, *module, script, *arguments],
             directory=self.directory,
             variables=variables,
             mark=VARIABLE,

@@ -2,7 +2,7 @@
 
 ``mount`` on a store of this machine: the script writes at the destination itself. Otherwise it writes in a folder of the
 launcher's (or at ``source``), and the files are copied afterwards. Files at the destination are never replaced by an
-``upload`` unless ``overwrite`` is set.
+``upload`` unless ``overwrite`` is set. ``direct``: the script writes at the destination by its URL, wherever that is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from airflow_ml_pipelines.runtime.job import Job, JobOutput
 from airflow_ml_pipelines.runtime.stop import Stop
 from airflow_ml_pipelines.runtime.stores import Stores
 
-__all__ = ["PreparedOutput", "prepare_outputs", "publish_outputs"]
+__all__ = ["PreparedOutput", "prepare_outputs", "publish_outputs", "stored_manifest"]
 
 _THREADS = 16
 _SHOWN = 3
@@ -103,6 +103,10 @@ def publish_outputs(prepared: Iterable[PreparedOutput], cache: StatCache, stop: 
 def _prepare(name: str, item: JobOutput, store: Store, folder: Path, directory: Path) -> PreparedOutput:
     path = check_path(item.path.lstrip("/"))
     destination = store.local_path(path)
+    if item.mode == "direct":  # who writes by URLs makes folders, and some refuse one that is there
+        if destination is not None:
+            _make_room(str(destination), create=False)
+        return PreparedOutput(name, item, store, path, item.source or f"{store.url}/{path}", mounted=False)
     mounted = item.mode == "mount" and destination is not None
     given = None if item.source is None else os.path.normpath(directory / item.source)
     if mounted:
@@ -140,6 +144,8 @@ def _clear(path: str) -> None:
 
 
 def _publish(output: PreparedOutput, cache: StatCache, stop: Stop) -> Manifest:
+    if output.item.mode == "direct":
+        return stored_manifest(output.store, output.path, cache, stop)
     destination = output.store.local_path(output.path)
     local = str(destination) if output.mounted else output.local
     if not os.path.exists(local):
@@ -149,26 +155,57 @@ def _publish(output: PreparedOutput, cache: StatCache, stop: Stop) -> Manifest:
     if not os.path.isfile(local) and not os.path.isdir(local):
         raise DataError(f"{local} is neither a file nor a folder")
     if output.mounted:
-        return _manifest(output, local, cache)
+        return _manifest(output.store, output.path, local, cache)
     _upload(output, stop)
     if destination is not None:
         if os.path.isdir(local):
             os.makedirs(destination, exist_ok=True)
-        return _manifest(output, str(destination), cache)
+        return _manifest(output.store, output.path, str(destination), cache)
     return _remote_manifest(output, stop)
 
 
-def _manifest(output: PreparedOutput, local: str, cache: StatCache) -> Manifest:
+def stored_manifest(store: Store, path: str, cache: StatCache, stop: Stop) -> Manifest:
+    """Return what lies at a path of a store, whoever wrote it there: each file is read once.
+
+    :raises DataError: where there is nothing.
+    """
+    local = store.local_path(path)
+    if local is not None:
+        if not os.path.exists(local):
+            raise DataError(f"it was to be written at {local}, and nothing is there")
+        return _manifest(store, path, str(local), cache)
+    infos = {info.path: info for info in store.walk(path) if info.path != path}
+    single = store.info(path) if not infos else None
+    if single is not None:
+        infos[path] = single
+    if not infos:
+        raise DataError(f"it was to be written at {store.url}/{path}, and nothing is there")
+    skip = len(path) + 1 if path else 0
+
+    def entry(info: ObjectInfo) -> Entry:
+        stop.check()
+        with tempfile.TemporaryDirectory(prefix="ml-pipelines-") as folder:
+            copy = Path(folder, "copy")
+            store.download(info.path, copy)
+            digest, size = digest_file(copy)
+        name = path.rpartition("/")[2] if single else info.path[skip:]
+        return Entry(name, size, digest, version=info.version)
+
+    with ThreadPoolExecutor(min(_THREADS, len(infos)), thread_name_prefix="digest") as pool:
+        return Manifest.of(pool.map(entry, infos.values()), single=single is not None)
+
+
+def _manifest(store: Store, path: str, local: str, cache: StatCache) -> Manifest:
     """Return what is at a destination on this machine. The versions are from before the files were read."""
     if not os.path.isdir(local):
-        info = output.store.info(output.path)
+        info = store.info(path)
         (entry,) = scan_file(local, cache=cache).manifest.entries
         return Manifest((replace(entry, version=info.version if info else ""),), single=True)
-    versions = {info.path: info.version for info in output.store.walk(output.path)}
+    versions = {info.path: info.version for info in store.walk(path)}
     manifest = scan_tree(local, cache=cache).manifest
     _check_names(entry.path for entry in manifest)
     entries = tuple(
-        replace(entry, version=versions.get(join(output.path, entry.path), "")) for entry in manifest.entries
+        replace(entry, version=versions.get(join(path, entry.path), "")) for entry in manifest.entries
     )
     return Manifest(entries)
 

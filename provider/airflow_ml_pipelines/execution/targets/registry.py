@@ -30,9 +30,12 @@ GROUP = "airflow_ml_pipelines.compute_targets"
 """The group of entry points that name the classes of compute targets."""
 
 _BUILT_IN = {
+    "adla": "airflow_ml_pipelines.execution.adla:AdlaTarget",
+    "databricks": "airflow_ml_pipelines.execution.targets.databricks:DatabricksTarget",
     "docker": "airflow_ml_pipelines.execution.targets.docker:DockerTarget",
     "kubernetes": "airflow_ml_pipelines.execution.targets.kubernetes:KubernetesTarget",
     "local": "airflow_ml_pipelines.execution.targets.local:LocalTarget",
+    "spark": "airflow_ml_pipelines.execution.targets.spark:SparkTarget",
 }
 
 Factory = Callable[[ComputeTargetSpec], ComputeTarget]

@@ -1,0 +1,209 @@
+"""Runs a Databricks notebook in this process, with ``dbutils``, ``spark`` and ``display``.
+
+As a program: ``python -m airflow_ml_pipelines.runtime.notebook NOTEBOOK [WIDGETS] [RESULT]``. WIDGETS is a JSON object of
+texts. What the notebook gives to ``dbutils.notebook.exit`` is written to the file RESULT.
+
+Cells run one after the other in one namespace. Of the magics there are ``%run``, ``%sql``, ``%python`` and those for text
+(``%md``, ``%html``); a Spark session is made where a notebook first asks for one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_ml_pipelines.core.databricks.notebook import Cell, join_path, read_cells
+from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
+
+__all__ = ["NotebookExit", "main", "run_notebook"]
+
+_TEXTS = frozenset({"md", "html", "md-sandbox"})
+
+
+class NotebookExit(BaseException):
+    """A notebook has ended itself by ``dbutils.notebook.exit``.
+
+    :ivar value: what it gave.
+    """
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+def run_notebook(path: str, widgets: Mapping[str, str]) -> str | None:
+    """Run a notebook and return what it exited with, None where it ran to its end.
+
+    :raises DefinitionError: where it can't be read, or has a magic that there is not.
+    """
+    notebook = _Notebook(path, dict(widgets))
+    try:
+        notebook.run(path)
+    except NotebookExit as ended:
+        return ended.value
+    return None
+
+
+class _Notebook:
+    """A notebook that runs: its namespace, and what it finds there."""
+
+    def __init__(self, path: str, widgets: dict[str, str]) -> None:
+        self.path = path
+        self.dbutils = _Utilities(self, widgets)
+        self.names: dict[str, Any] = {
+            "__name__": "__main__",
+            "__file__": path,
+            "__builtins__": _Builtins(self).names,
+            "dbutils": self.dbutils,
+            "display": _display,
+        }
+
+    def run(self, path: str) -> None:
+        """Run the cells of a notebook in this one's namespace."""
+        try:
+            with open(path, "rb") as file:
+                source = file.read()
+        except OSError as error:
+            raise DefinitionError(f"notebook {path} can't be read: {error.strerror}") from None
+        for cell in read_cells(source, path):
+            self._run_cell(cell, path)
+
+    def _run_cell(self, cell: Cell, path: str) -> None:
+        if cell.kind in _TEXTS:
+            return
+        if cell.kind == "run":
+            self.run(find_notebook(join_path(path, cell.text)))
+        elif cell.kind == "sql":
+            _display(self.spark.sql(cell.text))
+        elif cell.kind == "python":
+            # the line numbers of errors are those of the file
+            code = compile("\n" * (cell.line - 1) + cell.text, path, "exec")
+            exec(code, self.names)  # noqa: S102 - that is what a notebook is for
+        else:
+            raise DefinitionError(
+                f"notebook {path}, line {cell.line}: there is no %{cell.kind} outside of Databricks"
+                + (": name the packages in pypi_libraries" if cell.kind == "pip" else "")
+            )
+
+    @property
+    def spark(self) -> Any:
+        """The Spark session."""
+        from pyspark.sql import SparkSession
+
+        return SparkSession.builder.getOrCreate()
+
+
+class _Builtins:
+    """Python's own names, and those that a notebook has besides, made when they are first asked for."""
+
+    def __init__(self, notebook: _Notebook) -> None:
+        made = {
+            "spark": lambda: notebook.spark,
+            "sc": lambda: notebook.spark.sparkContext,
+            "sql": lambda: notebook.spark.sql,
+        }
+
+        class Names(dict):  # type: ignore[type-arg]
+            def __missing__(self, name: str) -> Any:
+                if name not in made:
+                    raise KeyError(name)
+                return made[name]()
+
+        self.names = Names(vars(builtins))
+
+
+def find_notebook(path: str) -> str:
+    """Return the file of a notebook that is named without its ending."""
+    return next((path + ending for ending in ("", ".py", ".ipynb") if os.path.isfile(path + ending)), path)
+
+
+class _Utilities:
+    """``dbutils``: widgets and notebooks."""
+
+    def __init__(self, notebook: _Notebook, widgets: dict[str, str]) -> None:
+        self.widgets = _Widgets(widgets)
+        self.notebook = _NotebookUtilities(notebook)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"dbutils.{name} is there on Databricks alone: here are dbutils.widgets and dbutils.notebook"
+        )
+
+
+class _Widgets:
+    """``dbutils.widgets``: what the notebook was given, else the defaults that it declares."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self._given = given
+        self._defaults: dict[str, str] = {}
+
+    def text(self, name: str, defaultValue: str = "", label: str = "") -> None:  # noqa: ARG002, N803
+        self._defaults[name] = str(defaultValue)
+
+    def dropdown(self, name: str, defaultValue: str, choices: Any, label: str = "") -> None:  # noqa: ARG002, N803
+        self._defaults[name] = str(defaultValue)
+
+    combobox = multiselect = dropdown
+
+    def get(self, name: str) -> str:
+        for values in (self._given, self._defaults):
+            if name in values:
+                return values[name]
+        known = ", ".join(sorted({*self._given, *self._defaults})) or "none"
+        raise ValueError(f"InputWidgetNotDefined: there is no widget {name!r}. There are: {known}")
+
+    getArgument = get  # noqa: N815 - Databricks' name
+
+    def getAll(self) -> dict[str, str]:  # noqa: N802 - Databricks' name
+        return {**self._defaults, **self._given}
+
+    def remove(self, name: str) -> None:
+        self._defaults.pop(name, None)
+
+    def removeAll(self) -> None:  # noqa: N802 - Databricks' name
+        self._defaults.clear()
+
+
+class _NotebookUtilities:
+    """``dbutils.notebook``."""
+
+    def __init__(self, notebook: _Notebook) -> None:
+        self._notebook = notebook
+
+    def exit(self, value: Any = "") -> None:
+        raise NotebookExit(str(value))
+
+    def run(self, path: str, timeout_seconds: int = 0, arguments: Mapping[str, Any] | None = None) -> str:  # noqa: ARG002
+        widgets = {name: str(value) for name, value in (arguments or {}).items()}
+        return run_notebook(find_notebook(join_path(self._notebook.path, path)), widgets) or ""
+
+
+def _display(value: Any = None, *_: Any, **__: Any) -> None:
+    show = getattr(value, "show", None)
+    if callable(show):
+        show()
+    else:
+        print(value)  # noqa: T201 - that is what it is for
+
+
+def main(arguments: list[str]) -> int:
+    """Run the notebook that the arguments name."""
+    path, widgets, result = [*arguments, "", ""][:3]
+    try:
+        value = run_notebook(find_notebook(path), json.loads(widgets or "{}"))
+    except MlPipelinesError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    if result and value is not None:
+        os.makedirs(os.path.dirname(os.path.abspath(result)), exist_ok=True)
+        with open(result, "w", encoding="utf-8") as file:
+            file.write(value)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
