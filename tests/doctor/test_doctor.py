@@ -251,6 +251,23 @@ def test_the_airflow_server_is_asked_for_its_health_and_with_the_token(folder, a
     assert SECRET not in first.text
 
 
+@pytest.mark.parametrize(
+    ("answer", "level", "text"),
+    [
+        ((200, "OK"), "ok", "it answers"),
+        ((401, "who?"), "ok", "it answers"),
+        ((503, ""), "warning", "answers 503"),
+        (None, "warning", "no answer from http://127.0.0.1:9: [Errno 111] Connection refused"),
+    ],
+)
+def test_the_mlflow_server_is_asked_whether_it_is_there(folder, answer, level, text):
+    with server({"/health": answer}) as url:
+        write(folder, f"mlflow: {NOBODY if answer is None else url}")
+        (finding,) = found("MLflow server")
+    assert finding.level == level
+    assert text in finding.text
+
+
 # --- Airflow here -------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -34,7 +35,9 @@ def shown() -> str:
 
 def shape(text: str, folder: Path) -> list[str]:
     """What is printed but for what differs from run to run: times, ports, widths of columns, what it waits for."""
-    lines = (line.replace(str(folder), "<folder>") for line in text.splitlines() if not line.endswith("…"))
+    lines = [line for line in text.splitlines() if not line.endswith("…")]
+    for name in (os.path.relpath(folder), str(folder)):
+        lines = [line.replace(name, "<folder>") for line in lines]
     return [re.sub(r"[ ─]+", " ", re.sub(r"\d+\.\d+|:\d{4,5}", "#", line)).strip() for line in lines]
 
 

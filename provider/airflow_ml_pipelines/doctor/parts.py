@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from http.client import HTTPException
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from airflow_ml_pipelines.core.connections import find_connection
 from airflow_ml_pipelines.core.credentials import mask_url, variable_name
@@ -44,6 +47,9 @@ def workspace_examinations(workspace: Workspace) -> Iterator[Examination]:
     server = find_server(workspace.server)
     if server is not None:
         yield Examination("Airflow server", partial(examine_server, server))
+    mlflow = workspace.mlflow or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if mlflow.startswith(("http://", "https://")):  # else a folder or a database of its own
+        yield Examination("MLflow server", partial(_examine_mlflow, mlflow))
 
 
 def _examine_root(workspace: Workspace) -> Iterator[Finding]:
@@ -126,6 +132,25 @@ def examine_server(server: AirflowServer) -> Iterator[Finding]:
     yield Finding(
         what, "ok", f"{url}: it answers, and takes the token of {server.token.removeprefix('env:')}"
     )
+
+
+def _examine_mlflow(url: str) -> Iterator[Finding]:
+    """Yield whether an MLflow server answers, be it that it wants to know who asks."""
+    what, shown = "MLflow server", mask_url(url).rstrip("/")
+    try:
+        urlopen(f"{shown}/health", timeout=_CONNECT_SECONDS).close()  # noqa: S310 - the scheme was looked at
+    except HTTPError as error:
+        error.close()
+        if error.code >= 500:
+            yield Finding(
+                what, "warning", f"{shown} answers {error.code}", "see its log; steps run without it"
+            )
+            return
+    except (OSError, HTTPException, ValueError) as error:
+        text = f"no answer from {shown}: {getattr(error, 'reason', error)}"
+        yield Finding(what, "warning", text, "check its address and whether it is up; steps run without it")
+        return
+    yield Finding(what, "ok", f"{shown}: it answers")
 
 
 _ADVICE = {
