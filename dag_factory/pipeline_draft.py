@@ -228,7 +228,7 @@ class PipelineDraft:
 
 def _spec(workspace: Workspace, pipeline: Any) -> PipelineSpec:
     """Return a pipeline, pinned."""
-    from airflow_ml_pipelines.core.published import pin_pipeline, pin_run
+    from airflow_ml_pipelines.core.pinned import pin_pipeline, pin_run
     from dag_factory.pipeline import Pipeline
     from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun

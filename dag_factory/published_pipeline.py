@@ -207,7 +207,7 @@ def publish_spec(workspace: Workspace, spec: PipelineSpec, **options: Any) -> Pu
 
     :param options: see :func:`airflow_ml_pipelines.core.published.publish`.
     """
-    from airflow_ml_pipelines.core.published import pin_pipeline
+    from airflow_ml_pipelines.core.pinned import pin_pipeline
     from dag_factory.names import require_names
 
     require_names(workspace.core, spec)

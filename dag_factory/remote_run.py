@@ -92,7 +92,8 @@ def submit_remotely(
     :raises ServerError: where the server can't be reached, or refuses.
     """
     from airflow_ml_pipelines.core.parameters import check_parameters
-    from airflow_ml_pipelines.core.published import pin_pipeline, publish
+    from airflow_ml_pipelines.core.pinned import pin_pipeline
+    from airflow_ml_pipelines.core.published import publish
     from dag_factory.experiment import labels_of, parameter_values
     from dag_factory.run import PipelineRun
 

@@ -372,7 +372,7 @@ class PipelineRun:
 
         :raises MlPipelinesError: where the run has no plan, or its files are no longer stored.
         """
-        from airflow_ml_pipelines.core.published import pin_run
+        from airflow_ml_pipelines.core.pinned import pin_run
         from dag_factory.published_pipeline import publish_pinned
 
         if self._local is not None:

@@ -221,6 +221,16 @@ class Schedule:
         return None if kept is None else ScheduleRecurrence.from_spec(kept)
 
     @property
+    def schedule_type(self) -> str:
+        """``Recurrence`` or ``DataStore``."""
+        return "Recurrence" if self._document.watch is None else "DataStore"
+
+    @property
+    def continue_on_step_failure(self) -> bool | None:
+        """Whether steps that don't need a failed one still run; None for what the pipeline says."""
+        return self._document.continue_on_step_failure
+
+    @property
     def datastore_name(self) -> str | None:
         """The datastore whose files make it run; None where it runs by time."""
         watch = self._document.watch

@@ -8,7 +8,8 @@ import textwrap
 import pytest
 
 from airflow_ml_pipelines.core import dag_views
-from airflow_ml_pipelines.core.published import pin_pipeline, publish
+from airflow_ml_pipelines.core.pinned import pin_pipeline
+from airflow_ml_pipelines.core.published import publish
 from airflow_ml_pipelines.core.store import LocalStore
 from dag_factory import (
     DefinitionError,

@@ -14,7 +14,8 @@ from airflow_ml_pipelines.core.dag_views import current_view, write_view
 from airflow_ml_pipelines.core.drafts import create_draft
 from airflow_ml_pipelines.core.endpoints import create_endpoint
 from airflow_ml_pipelines.core.lease import acquire_lease
-from airflow_ml_pipelines.core.published import pin_pipeline, publish, write_status
+from airflow_ml_pipelines.core.pinned import pin_pipeline
+from airflow_ml_pipelines.core.published import publish, write_status
 from airflow_ml_pipelines.core.recurrence import Recurrence
 from airflow_ml_pipelines.core.schedules import create_schedule
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, PipelineSpec, RegisterSpec

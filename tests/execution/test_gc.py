@@ -20,9 +20,10 @@ from airflow_ml_pipelines.core.drafts import create_draft
 from airflow_ml_pipelines.core.errors import DataError, NewerDocumentError, StoreError, WorkspaceError
 from airflow_ml_pipelines.core.gc import Policy, Tally, collect, undo
 from airflow_ml_pipelines.core.lease import acquire_lease
+from airflow_ml_pipelines.core.pinned import pin_pipeline
 from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
 from airflow_ml_pipelines.core.progress import told_to
-from airflow_ml_pipelines.core.published import pin_pipeline, publish
+from airflow_ml_pipelines.core.published import publish
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from airflow_ml_pipelines.core.snapshot import take_snapshot
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec

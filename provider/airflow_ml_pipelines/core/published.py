@@ -15,7 +15,7 @@ import functools
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -23,14 +23,10 @@ import msgspec
 from airflow_ml_pipelines.core import registry
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DefinitionError, NotFoundError, WorkspaceError, did_you_mean
-from airflow_ml_pipelines.core.git import git_facts
 from airflow_ml_pipelines.core.layout import numbered, segment
 from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.registry import PublishedDocument
-from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder
-from airflow_ml_pipelines.core.snapshot import StoredSnapshot
-from airflow_ml_pipelines.core.sources import Sources
-from airflow_ml_pipelines.core.spec import PinnedSource, PipelineSpec, Publication, StepSpec
+from airflow_ml_pipelines.core.spec import PipelineSpec, Publication
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -39,8 +35,6 @@ __all__ = [
     "Status",
     "check_name",
     "find_published",
-    "pin_pipeline",
-    "pin_run",
     "publish",
     "read_published",
     "read_status",
@@ -76,59 +70,6 @@ def check_name(name: str, what: str) -> str:
     if not name.isprintable():
         raise DefinitionError(f"{what}: {name!r} has characters that can't be printed: take them out")
     return name
-
-
-# --- pinning -----------------------------------------------------------------------------------------------------
-
-
-def pin_pipeline(workspace: Workspace, spec: PipelineSpec) -> PipelineSpec:
-    """Return a pipeline with its source directories stored as they are now, and its environments resolved.
-
-    :raises MlPipelinesError: where a source directory, a script or an environment is missing.
-    """
-    sources = Sources(workspace, spec.base_directory)
-    git = spec.publication.git if spec.publication else git_facts(spec.base_directory or ".")
-
-    def pin(step: StepSpec) -> StepSpec:
-        snapshot = sources.snapshot(step)
-        sources.archive(snapshot)
-        return msgspec.structs.replace(
-            step,
-            pinned=PinnedSource(snapshot=snapshot.digest, hash_paths=sources.hash_paths(step)),
-            environment=sources.environment(step),
-        )
-
-    return _pinned(spec, {step.id: pin(step) for step in spec.steps}, git)
-
-
-def pin_run(workspace: Workspace, folder: RunFolder) -> PipelineSpec:
-    """Return the pipeline of a run, pinned to what the run was made of.
-
-    :raises WorkspaceError: where the run has no plan.
-    :raises SnapshotError: where a snapshot of the run is no longer stored.
-    """
-    run, plan = folder.read_run(), folder.read_plan()
-    if plan is None or not plan.steps:
-        raise WorkspaceError(f"run {run.run} of {run.pipeline} has no plan: it can't be published")
-    steps = {step.id: _pin_as_planned(workspace.store, step, plan) for step in run.spec.steps}
-    return _pinned(run.spec, steps, run.git)
-
-
-def _pin_as_planned(store: Store, step: StepSpec, plan: PlanDocument) -> StepSpec:
-    found = plan.step(step.id)
-    if step.has_source:
-        StoredSnapshot(found.snapshot, store).publish(store)
-    pinned = PinnedSource(snapshot=found.snapshot, hash_paths=found.hash_paths)
-    return msgspec.structs.replace(step, pinned=pinned, environment=found.environment)
-
-
-def _pinned(spec: PipelineSpec, steps: Mapping[str, StepSpec], git: dict[str, str]) -> PipelineSpec:
-    return msgspec.structs.replace(
-        spec,
-        steps=tuple(steps[step.id] for step in spec.steps),
-        base_directory="",
-        publication=Publication(id="", name=spec.family, git=git),
-    )
 
 
 # --- publishing --------------------------------------------------------------------------------------------------
