@@ -22,7 +22,7 @@ async def call_airflow(request: Request, method: str, path: str, document: Any =
     """
     transport = httpx.ASGITransport(app=request.scope["ml_pipelines.airflow"])
     headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
-    async with httpx.AsyncClient(transport=transport, base_url="http://airflow") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://airflow", trust_env=False) as client:
         answer = await client.request(method, path, json=document, headers=headers)
     try:
         return answer.status_code, answer.json()
