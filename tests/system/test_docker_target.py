@@ -79,6 +79,12 @@ def containers(client, project, **options):
     return client.containers(all=True, filters={"label": [f"{label}={value}"]}, **options)
 
 
+def released(project):
+    """Whether each lease that was ever taken is free again."""
+    store = project.workspace.store
+    return [json.loads(store.get(info.path))["released"] for info in store.walk("leases")]
+
+
 def in_background(project, script, **fields):
     """Run a script until it says that it has begun; return the run, and what cancels and ends it."""
     begun, cancel = threading.Event(), threading.Event()
@@ -312,8 +318,7 @@ def test_an_engine_that_is_away_is_a_failure_that_says_so_and_frees_the_lease(ma
     run = project.run("pass")
     assert run.error.startswith("compute target 'box': the Docker engine at unix://")
     assert "No such file or directory" in run.error
-    leases = [json.loads(project.workspace.store.get(i.path)) for i in project.workspace.store.walk("leases")]
-    assert [lease["released"] for lease in leases] == [True]
+    assert released(project) == [True]
     with pytest.raises(ComputeTargetException, match="start it"):
         project.opened().check()
 
@@ -343,6 +348,101 @@ def test_an_engine_that_goes_away_while_a_script_runs_is_a_failure(make_project,
     assert (document.status, "can't be reached" in document.error) == ("failed", True), document.error
     [container] = containers(client, project)  # the reaper's work
     client.remove_container(container["Id"], force=True)
+
+
+@pytest.fixture
+def own_engine(tmp_path):
+    """An engine of the test's own beside the others, which leaves the machine's rules of packets alone."""
+    from servers.docker_engine import OwnEngine, make_base_image
+
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    engine = OwnEngine(folder, "--iptables=false")
+    engine.start()
+    make_base_image(engine.url)
+    yield engine
+    engine.stop()
+
+
+def test_an_engine_that_is_stopped_while_a_script_runs_is_a_failure_and_the_step_can_run_again(
+    tmp_path, monkeypatch, spec, own_engine
+):
+    monkeypatch.setenv("ML_PIPELINES_CACHE", str(tmp_path / "cache"))
+    project = ContractProject(tmp_path, spec(url=own_engine.url, network="host"))
+    run, end = in_background(project, GATE)
+    own_engine.stop()
+    folder = RunFolder(project.workspace.store, run.pipeline, run.run)
+    until = time.monotonic() + 60
+    while folder.read_step("step").status == "running":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    end()
+    document = folder.read_step("step")
+    assert document.status == "failed"
+    assert (
+        "can't be reached" in document.error or "something else than its run has ended it" in document.error
+    )
+    assert released(project) == [True]
+    away = project.run("pass")
+    assert "can't be reached" in away.error
+    assert "start it" in away.error
+    own_engine.start()
+    assert project.run("print('back')").text("stdout") == "back"
+    assert {item.reason for item in reap(project.workspace, "box")} <= {"its step is failed"}
+    assert list(project.opened().reap(project.workspace, lambda _: "any")) == []
+
+
+# --- the registry ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images():
+    from servers.registry import registry
+
+    with registry() as made:
+        yield made
+
+
+def test_a_tag_is_looked_up_in_the_registry_where_the_engine_has_no_such_image(make_project, images):
+    images.tags |= {"team/base:1": "one", "team/base:latest": "two"}
+    target = make_project().opened()
+    for name, text in ((f"{images.host}/team/base:1", "one"), (f"{images.host}/team/base", "two")):
+        assert target.identify_image(name) == f"{images.host}/team/base@{images.digest(text)}"
+    with pytest.raises(ComputeTargetException, match="team/base:3"):
+        target.identify_image(f"{images.host}/team/base:3")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (403, "or none for this user (pull access denied"),
+        (401, "the registry's login (`connection`)"),
+        (500, "check its name, the registry and its credentials (`connection`), or load it by hand"),
+    ],
+)
+def test_a_registry_that_refuses_is_a_failure_that_says_what_to_do(make_project, images, status, text):
+    images.refusal = status
+    name = f"{images.host}/team/base:1"
+    project = make_project()
+    run = project.run("pass", environment=EnvironmentSpec(image=name))
+    assert f"image '{name}'" in run.error.lower()
+    assert text in run.error
+    assert released(project) == [True]
+
+
+def test_an_image_that_the_registry_does_not_take_is_a_failure_that_says_so(
+    make_project, images, client, spec
+):
+    images.refusal = 403
+    text = f"FROM {spec().options['image']}\nRUN true\n"
+    run = make_project(registry=f"{images.host}/team").run(
+        "pass", environment=EnvironmentSpec(dockerfile=text)
+    )
+    assert "can't be pushed" in run.error
+    [made] = [
+        tag for image in client.images() for tag in image["RepoTags"] or () if tag.startswith(images.host)
+    ]
+    client.remove_image(made, force=True)
 
 
 # --- a workspace on an object store ------------------------------------------------------------------------------

@@ -148,10 +148,15 @@ def _follow(
 ) -> JobResult:
     """Wait for the end of a job. Only the loss of this process leaves anything of it behind."""
     name = context.step.name
+    watch = _Watch(context, attempt, canceled)
     try:
-        result = running.follow(on_line=on_line, canceled=_Watch(context, attempt, canceled).reason)
+        result = running.follow(on_line=on_line, canceled=watch.reason)
     finally:
         running.remove()
+    if result.status == "canceled" and watch.given is None:
+        raise StepFailedError(
+            f"step {name!r} failed: something else than its run has ended it ({result.error})"
+        )
     if result.status == "canceled":
         raise StepCanceledError(f"step {name!r} was canceled: {result.error or 'no reason given'}")
     if result.status != "finished":
@@ -163,16 +168,23 @@ class _Watch:
     """Knows why a running script is to end: its caller says so, or another step of the run failed.
 
     It also says from time to time that somebody follows the job.
+
+    :ivar given: the reason that was given.
     """
 
     def __init__(self, context: StepContext, attempt: int, canceled: Callable[[], str | None]) -> None:
         self._context = context
         self._attempt = attempt
         self._canceled = canceled
+        self.given: str | None = None
         self._next = time.monotonic() + _LOOK_FOR_FAILURE
         self._next_sign = time.monotonic() + SIGN_OF_LIFE
 
     def reason(self) -> str | None:
+        self.given = self.given or self._find_reason()
+        return self.given
+
+    def _find_reason(self) -> str | None:
         if (reason := self._canceled()) is not None:
             return reason
         if time.monotonic() >= self._next_sign:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
+import socket
 import struct
 import weakref
 from collections.abc import Iterator
@@ -128,8 +127,8 @@ class DockerEngine:
                 client.pull(repository, tag=tag, auth_config=self._credentials())
         except docker.errors.NotFound as error:
             raise ComputeTargetException(
-                f"{self.where}: there is no image {name!r} on the engine, and its registry has none "
-                f"({error.explanation}): build or push it, or name another"
+                f"{self.where}: there is no image {name!r} on the engine, and its registry has none, or none for this user "
+                f"({error.explanation}): build or push it, name another, or give the registry's login (`connection`)"
             ) from None
         except ComputeTargetException as error:
             raise ComputeTargetException(
@@ -165,8 +164,9 @@ class DockerEngine:
 
     def _find_socket(self) -> None:
         """Look before the client does, which leaves a socket open where there is nobody. :raises OSError: likewise."""
-        if self.is_local and not stat.S_ISSOCK(os.stat(self.url.removeprefix("unix://")).st_mode):
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        if self.is_local:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self.url.removeprefix("unix://"))
 
     def _credentials(self) -> dict[str, str] | None:
         connection = self._connection
