@@ -16,20 +16,20 @@ ACCOUNT = "devstoreaccount1"
 # the key that every Azurite has, printed in its documentation
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
-_PROGRAM = Path(__file__).parent / "node_modules/azurite/dist/src/blob/main.js"
+PROGRAM = Path(__file__).parent / "node_modules/azurite/dist/src/blob/main.js"
 
 
 class AzuriteServer(Server):
     def __init__(self, folder: Path) -> None:
         node = shutil.which("node")
-        if node is None or not _PROGRAM.is_file():
+        if node is None or not PROGRAM.is_file():
             lacking("Azurite", "install node and npm, then make tests/servers/node_modules/.ready")
         self._buckets: set[str] = set()
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
         where = ["--location", folder / "azurite", "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
-        super().__init__([str(node), _PROGRAM, *where, *quiet], port, folder / "azurite.log")
+        super().__init__([str(node), PROGRAM, *where, *quiet], port, folder / "azurite.log")
 
     @property
     def connection_string(self) -> str:

@@ -15,7 +15,7 @@ PASSWORD = "testing-secret"
 
 class PostgresServer(Server):
     def __init__(self) -> None:
-        programs = [_find("initdb"), _find("postgres")]
+        programs = [find_program("initdb"), find_program("postgres")]
         if None in programs:
             lacking("PostgreSQL", "apt-get install postgresql, or put initdb and postgres on the PATH")
         # it refuses to be started by root, and another user does not see the folders of pytest
@@ -81,7 +81,7 @@ class PostgresServer(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _find(name: str) -> str | None:
+def find_program(name: str) -> str | None:
     found = shutil.which(name)
     if found is None:
         candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
