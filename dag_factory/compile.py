@@ -127,7 +127,10 @@ class _Builder:
             step_tasks={step.id: [f"{step.id}.{name}" for name in _task_names(step)] for step in spec.steps},
             workspace=self.workspace,
             experiment=definition.experiment,
-            **_given(pool=definition.pool, queue=definition.queue),
+            **_given(
+                retry_delay=_delta(definition.retry_delay),
+                **{name: getattr(definition, name) for name in _SETTINGS},
+            ),
         )
         last: dict[str, Any] = {}
         for step in self.steps:

@@ -106,7 +106,11 @@ def test_settings_of_airflow_reach_dag_and_tasks(build):
         *("large", "gpu", 7),
     )
     assert second.execution_timeout is None
-    assert (dag.get_task("plan").pool, dag.get_task("plan").owner) == ("small", "team")
+    plan = dag.get_task("plan")
+    assert (plan.owner, plan.retries, plan.retry_delay, plan.pool, plan.queue) == (
+        *("team", 2, timedelta(minutes=10)),
+        *("small", "cpu"),
+    )
 
 
 @pytest.mark.parametrize(
