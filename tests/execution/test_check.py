@@ -262,6 +262,19 @@ def test_what_a_killed_run_leaves_is_noted(ran):
     assert ran.run().status == "Finished"
 
 
+def test_files_that_are_told_by_their_versions_are_fine(project):
+    first, *others = project.spec.steps
+    source = first.inputs[0].source
+    for fingerprint in ("etag", "content"):
+        data = msgspec.structs.replace(source, locations=(*source.locations, Location(path="more")))
+        project.workspace.datastore().put("more/b.txt", b"more")
+        reads = msgspec.structs.replace(first.inputs[0], source=data, fingerprint=fingerprint)
+        reading = msgspec.structs.replace(first, inputs=(reads,))
+        spec = msgspec.structs.replace(project.spec, steps=(reading, *others))
+        assert project.run(spec).status == "Finished"
+    assert findings(project) == []
+
+
 def test_data_is_compared_on_demand_alone(ran):
     forget(ran, DATA)
     assert levels(ran) == {"damaged"}

