@@ -4,6 +4,7 @@ import random
 
 import obstore
 import pytest
+from servers.faulty import faulty_server
 
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.store import open_store
@@ -51,6 +52,57 @@ def test_wrong_credentials_are_told_and_not_repeated(azurite):
         ) as caught:
             act()
         assert "aHVudGVyMg" not in str(caught.value)
+
+
+WRITES = {
+    "put": (lambda store, file: store.put("made", b"mine"), None),
+    "create": (lambda store, file: store.create("made", b"mine"), True),
+    "create what is there": (lambda store, file: store.create("there", b"mine"), False),
+    "upload": (lambda store, file: store.upload(file, "made"), None),
+    "delete": (lambda store, file: store.delete("there"), None),
+    "remove": (lambda store, file: store.remove("folder"), None),
+}
+
+
+@pytest.fixture
+def cut(server, tmp_path):
+    """A store behind a server that can be told to cut connections, and that server."""
+    url = f"{server.bucket('objects')}/{tmp_path.name}"
+    with faulty_server(server.port) as before:
+        options = {
+            name: value.replace(f":{server.port}", f":{before.port}")
+            for name, value in server.options.items()
+        }
+        yield open_store(url, **options), before
+
+
+@pytest.mark.parametrize("mode", ["reset", "answer lost"])
+@pytest.mark.parametrize("write", WRITES)
+def test_a_connection_that_is_cut_is_as_if_it_had_not_been(write, mode, cut, tmp_path):
+    store, before = cut
+    for path in ("there", "folder/a", "folder/b/c"):
+        store.put(path, b"old")
+    (tmp_path / "file").write_bytes(b"mine")
+    act, result = WRITES[write]
+    before.fail(mode, 1)
+    assert act(store, tmp_path / "file") == result
+    found = {info.path: store.get(info.path) for info in store.walk()}
+    expected = dict.fromkeys(("there", "folder/a", "folder/b/c"), b"old")
+    if write in ("put", "create", "upload"):
+        expected["made"] = b"mine"
+    expected = {path: data for path, data in expected.items() if not (write == "delete" and path == "there")}
+    if write == "remove":
+        expected = {"there": b"old"}
+    assert found == expected
+
+
+def test_a_server_that_cuts_every_connection_is_named(cut):
+    store, before = cut
+    before.fail("away", 1)
+    with pytest.raises(
+        StoreError, match="http://127.0.0.1:[0-9]+ does not answer, or cuts connections: start"
+    ):
+        store.create("made", b"")
 
 
 def test_large_objects_come_back_as_they_were(store, tmp_path):

@@ -20,10 +20,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def moments():
-    """Return at which of so many changes there is to be a fault."""
+    """Return at which of so many changes there is to be a fault; of slow ones only at a share of them."""
 
-    def choose(count: int) -> list[int]:
-        wanted = count if NUMBER == "all" else min(count, int(NUMBER))
+    def choose(count: int, share: int = 1) -> list[int]:
+        wanted = (count if NUMBER == "all" else min(count, int(NUMBER))) // share or 1
         return [1 + number * count // wanted for number in range(wanted)]
 
     return choose

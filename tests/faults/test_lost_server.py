@@ -59,10 +59,29 @@ def count(new_shop, before) -> int:
 @pytest.mark.parametrize("mode", ["reset", "answer lost"])
 def test_a_connection_that_is_cut_ends_no_run(mode, place, new_shop, moments):
     before, _ = place
-    for at in moments(count(new_shop, before)):
+    for at in moments(count(new_shop, before), share=2):
         shop = new_shop()
         before.fail(mode, at)
         ended = run(shop)
         before.fail("works", 0)
         assert (ended.code, ended.error) == (0, ""), (at, ended)
         assert (shop.outputs(), shop.findings()) == (shop.expected(), []), at
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [("away", "does not answer, or cuts connections: start again"), ("denied", "access is denied")],
+)
+def test_a_server_that_is_lost_is_told_and_the_next_run_ends_right(mode, text, place, new_shop, moments):
+    before, _ = place
+    for at in moments(count(new_shop, before), share=5):
+        shop = new_shop()
+        before.fail(mode, at)
+        ended = run(shop)
+        before.fail("works", 0)
+        assert ended.code == 1, (at, ended)
+        assert text in ended.error + ended.text, (at, ended)
+        shop.expire_leases()
+        assert shop.findings() == [], at
+        assert_runs_right(shop)

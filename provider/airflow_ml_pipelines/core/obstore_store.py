@@ -21,6 +21,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
 from airflow_ml_pipelines.core.credentials import mask_url
+from airflow_ml_pipelines.core.cut_connections import explain_cut, try_again
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.meta import WEAK
 from airflow_ml_pipelines.core.obstore_options import ObjectStoreConfig
@@ -79,10 +80,14 @@ class ObstoreStore:
     def create(self, path: str, data: bytes) -> bool:
         target = self._object(path)
         with self.errors(path, "written"):
-            try:
-                obstore.put(self.client, target, data, mode="create", use_multipart=False)
-            except AlreadyExistsError:
-                return False
+            return try_again(lambda again: self._create(target, data, again=again))
+
+    def _create(self, target: str, data: bytes, *, again: bool) -> bool:
+        try:
+            obstore.put(self.client, target, data, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            # where the answer was lost, what is there may be what was written before
+            return again and bytes(obstore.get(self.client, target).bytes()) == data
         return True
 
     def info(self, path: str) -> ObjectInfo | None:
@@ -117,14 +122,17 @@ class ObstoreStore:
     def delete(self, path: str) -> None:
         target = self._object(path)
         with suppress(NotFoundError), self.errors(path, "removed"):
-            obstore.delete(self.client, target)
+            try_again(lambda _: obstore.delete(self.client, target))
 
     def remove(self, path: str) -> None:
-        self._object(path)
-        infos = self.walk(path, unfinished=True)
+        target = self._object(path)
+        with self.errors(path, "removed"):
+            try_again(lambda _: self._remove(target))
+
+    def _remove(self, folder: str) -> None:
+        infos = self.walk(folder, unfinished=True)
         while batch := [info.path for info in itertools.islice(infos, _LISTED)]:
-            with self.errors(path, "removed"):
-                obstore.delete(self.client, batch)
+            obstore.delete(self.client, batch)
 
     def open(self, path: str) -> BinaryIO:
         with self.errors(path, "read"):
@@ -135,7 +143,8 @@ class ObstoreStore:
         size = source.stat().st_size
         target = self._object(path)
         with self.errors(path, "written"):
-            obstore.put(self.client, target, source, chunk_size=max(_PIECE, size // _PARTS + 1))
+            pieces = max(_PIECE, size // _PARTS + 1)
+            try_again(lambda _: obstore.put(self.client, target, source, chunk_size=pieces))
 
     def download(self, path: str, target: Path) -> None:
         target.parent.stat()
@@ -289,6 +298,8 @@ def _explain(error: Exception, text: str) -> str:
     if found:
         parts = (found["code"], found["text"])
         reason = ": ".join(part for part in parts if part) or f"the server answers {found[1]}"
+    if not found and (cut := explain_cut(text)) is not None:
+        return cut
     denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
     if denied or (found and found[1] in ("401", "403")):
         return f"access is denied ({reason}): check the datastore's connection or credentials"

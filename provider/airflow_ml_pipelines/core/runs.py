@@ -6,6 +6,7 @@ whichever process, machine or scheduler ran them.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -307,7 +308,8 @@ class RunFolder:
     def new_attempt(self, step: str) -> int:
         """Return the number of a new attempt at a step, which nobody else gets."""
         attempt = 1
-        while not self.store.create(f"{self.attempt_folder(step, attempt)}/started.json", b"{}\n"):
+        mine = b'{"id": "%s"}\n' % secrets.token_hex(8).encode()
+        while not self.store.create(f"{self.attempt_folder(step, attempt)}/started.json", mine):
             attempt += 1
         return attempt
 

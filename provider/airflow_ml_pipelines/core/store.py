@@ -71,7 +71,11 @@ class Store(Protocol):
         """Write or replace an object, atomically."""
 
     def create(self, path: str, data: bytes) -> bool:
-        """Write an object that must not exist yet; of any number of writers at once, exactly one gets True."""
+        """Write an object that must not exist yet; of any number of writers at once, exactly one gets True.
+
+        Where a server's answer was lost, an object with the same bytes is taken for the writer's own: who has to be the
+        only one writes something that nobody else does.
+        """
 
     def info(self, path: str) -> ObjectInfo | None:
         """Return what the store says of an object, None where there is none (or a folder)."""
