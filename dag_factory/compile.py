@@ -31,7 +31,10 @@ REUSE_TASK = "reuse"
 RUN_TASK = "run"
 """The task of a step's group that runs the step."""
 
-_OPERATORS = {"data_transfer": "airflow_ml_pipelines.operators.data_transfer:DataTransferOperator"}
+_OPERATORS = {
+    "data_transfer": "airflow_ml_pipelines.operators.data_transfer:DataTransferOperator",
+    "databricks": "airflow_ml_pipelines.operators.databricks:DatabricksOperator",
+}
 """The operator of each kind of step that is not run by a compute target."""
 
 _SETTINGS = ("retries", "pool", "queue", "priority_weight")

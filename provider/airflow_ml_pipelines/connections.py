@@ -6,18 +6,21 @@ from typing import Any
 
 from airflow_ml_pipelines._airflow import AirflowException, get_connection
 from airflow_ml_pipelines.core.connections import Connection, set_connection_source
+from airflow_ml_pipelines.core.databricks.client import set_login_source
 from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.hooks.databricks import databricks_login
 
 __all__ = ["use_airflow_connections"]
 
 
 def use_airflow_connections() -> None:
-    """Let datastores of this process take their credentials from Airflow's connections.
+    """Let datastores and compute targets of this process take their credentials from Airflow's connections.
 
     Airflow looks in its secrets backends, the variables ``AIRFLOW_CONN_<ID>`` and its database, and masks what it finds
     in the logs of tasks.
     """
     set_connection_source(_look_up)
+    set_login_source(databricks_login)
 
 
 def _look_up(name: str) -> Connection | None:

@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _NAME,
                 "python-modules": [
                     f"{package}.operators.data_transfer",
+                    f"{package}.operators.databricks",
                     f"{package}.operators.files",
                     f"{package}.operators.plan",
                     f"{package}.operators.python_script",
@@ -44,10 +45,18 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _NAME,
-                "python-modules": [f"{package}.triggers.files", f"{package}.triggers.reuse"],
+                "python-modules": [
+                    f"{package}.triggers.databricks",
+                    f"{package}.triggers.files",
+                    f"{package}.triggers.reuse",
+                ],
             }
         ],
-        "extra-links": [f"{package}.links.ReusedFromLink", f"{package}.links.StepLink"],
+        "extra-links": [
+            f"{package}.links.DatabricksRunLink",
+            f"{package}.links.ReusedFromLink",
+            f"{package}.links.StepLink",
+        ],
         "cli": ["dag_factory.airflow_cli.get_commands"],
         "asset-uris": [{"schemes": ["ml-pipelines"], "handler": None}],
         "config": {

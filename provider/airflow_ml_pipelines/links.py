@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from airflow_ml_pipelines._airflow import BaseOperatorLink, conf
 from airflow_ml_pipelines.core.server import STEP_ROUTE
 
-__all__ = ["ReusedFromLink", "StepLink", "airflow_path", "task_url"]
+__all__ = ["DatabricksRunLink", "ReusedFromLink", "StepLink", "airflow_path", "task_url"]
 
 
 class ReusedFromLink(BaseOperatorLink):  # type: ignore[misc]
@@ -41,6 +41,19 @@ def airflow_path(dag_id: str, run_id: str = "", task_id: str = "") -> str:
     base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
     parts = ("dags", dag_id, *(("runs", run_id) if run_id else ()), *(("tasks", task_id) if task_id else ()))
     return base + "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+class DatabricksRunLink(BaseOperatorLink):  # type: ignore[misc]
+    """Leads from a task to the page of its run on Databricks."""
+
+    name: ClassVar[str] = "Databricks run"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the address, "" where nothing ran there.
+
+        :param operator: has the address as ``run_url``.
+        """
+        return str(getattr(operator, "run_url", ""))
 
 
 def task_url(place: Mapping[str, Any], step: str | None) -> str:

@@ -332,7 +332,7 @@ def test_a_compute_target_without_an_operator_is_named(build, project):
     assert "p.pipeline.yaml:4:21: steps.a.compute_target: compute target 'gpu' is of kind 'rocket'" in str(
         caught.value
     )
-    assert "There are: docker, kubernetes, local" in str(caught.value)
+    assert "There are: adla, databricks, docker, kubernetes, local, spark" in str(caught.value)
 
 
 def test_steps_of_a_target_that_takes_only_so_many_are_in_its_pool(build, project):

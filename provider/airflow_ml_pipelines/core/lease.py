@@ -55,6 +55,7 @@ class Lease:
         self.number = number
         self.document = document
         self.lost = False
+        self.handed_on = False
 
     def beat(self) -> None:
         """Say that the holder is alive; notice where another took the lease over."""
@@ -64,10 +65,15 @@ class Lease:
         self.store.put(_path(self.key, self.number), write_document(self.document))
 
     def release(self) -> None:
-        """End the lease, so that the next one need not wait for it to expire."""
-        if not self.lost:
+        """End the lease, so that the next one need not wait for it to expire; not where it was handed on."""
+        if not self.lost and not self.handed_on:
             released = msgspec.structs.replace(self.document, released=True)
             self.store.put(_path(self.key, self.number), write_document(released))
+
+    def hand_on(self) -> None:
+        """Leave it to another process of the same owner, which takes it again before it expires."""
+        self.beat()
+        self.handed_on = True
 
     @contextmanager
     def kept(self) -> Iterator[Lease]:

@@ -35,12 +35,25 @@ from airflow_ml_pipelines.execution.mlflow import tell_mlflow
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["SIGN_OF_LIFE", "run_step"]
+__all__ = ["SIGN_OF_LIFE", "StepLeft", "run_step"]
 
 _LOOK_FOR_FAILURE = 1.0
 
 SIGN_OF_LIFE = 20.0
 """Seconds between two signs that somebody follows a job that would go on without."""
+
+
+class StepLeft(Exception):  # noqa: N818 - it is no error
+    """A step's job goes on by itself.
+
+    :ivar running: the job.
+    :ivar key: of the lease that somebody has to keep meanwhile, as the step's owner.
+    """
+
+    def __init__(self, running: Running, key: str) -> None:
+        super().__init__("the job goes on by itself")
+        self.running = running
+        self.key = key
 
 
 def run_step(
@@ -51,6 +64,7 @@ def run_step(
     on_line: OnLine = lambda _stream, _line: None,
     canceled: Callable[[], str | None] = lambda: None,
     last_try: bool = True,
+    leave: Callable[[Running], bool] = lambda _: False,
 ) -> StepDocument:
     """Run a step that was decided to run, and record what it made.
 
@@ -60,6 +74,9 @@ def run_step(
     :param on_line: told each line that the script writes, with ``stdout`` or ``stderr``.
     :param canceled: asked several times a second; a reason ends the script.
     :param last_try: whether a failure ends the run (unless it goes on without this step).
+    :param leave: asked once the job was handed over whether this process leaves it alone; whoever runs the step again in
+        the same run takes it over.
+    :raises StepLeft: where it was left alone.
     :raises StepFailedError: where the script failed.
     :raises StepCanceledError: where it was canceled.
     :raises MlPipelinesError: where its environment, inputs or outputs could not be had.
@@ -70,11 +87,16 @@ def run_step(
     document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
     try:
-        with _lease(context, go, document).kept():
+        with _lease(context, go, document).kept() as lease:
             _claim_inputs(context)
             job = taken.job if taken else kind.hand_over(go, document.attempt, log)
+            if leave(job.running):
+                lease.hand_on()
+                raise StepLeft(job.running, lease.key)  # noqa: TRY301 - the lease is to end its keeping first
             result = _follow(context, document.attempt, job.running, on_line, canceled)
             document = _finish(context, kind, document, result, job.lacks, log)
+    except StepLeft:
+        raise
     except BaseException as error:
         stopped = isinstance(error, StepCanceledError) or not isinstance(error, Exception)
         text = str(error) or type(error).__name__

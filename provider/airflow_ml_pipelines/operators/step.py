@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ from airflow_ml_pipelines.core.register import register_outputs
 from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.execution.targets.port import Running
 from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.operators.step_arguments import InputSource, OutputReference, digest_step
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
@@ -58,7 +59,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
     :param kwargs: of every operator.
     """
 
-    operator_extra_links = (ReusedFromLink(), StepLink())
+    operator_extra_links: tuple[Any, ...] = (ReusedFromLink(), StepLink())
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.reused_from_url = ""
         self.definition_digest = ""
         self._kill_reason: str | None = None
+        self._forced: str | None = None
         self._done: tuple[StepContext, StepDocument] | None = None
         if isinstance(step, str) and isinstance(pipeline, PipelineSpec):
             step = pipeline.step(step)
@@ -119,7 +121,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             workspace = open_workspace(self.workspace)
             step = self._open(workspace, context)
             stop_after_failure(step.folder, step.step.id, goes_on=step.run.continue_on_step_failure)
-            forced = forced_reason(step.folder, step.step.id)
+            forced = self._forced = self._forced or forced_reason(step.folder, step.step.id)
             while isinstance(outcome := decide(step, forced=forced), Wait):
                 log_outcome(self.log, step, outcome)
                 self._wait(workspace, outcome)
@@ -194,7 +196,9 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         """Return the names of variables of its environment whose values are secret."""
         return ()
 
-    def _run(self, step: StepContext, go: Go, context: Any) -> StepDocument:
+    def _run(
+        self, step: StepContext, go: Go, context: Any, leave: Callable[[Running], bool] = lambda _: False
+    ) -> StepDocument:
         from airflow_ml_pipelines.execution.step import run_step
 
         ti = context["ti"]
@@ -206,6 +210,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
                 on_line=lambda _stream, line: self.log.info("%s", line),
                 canceled=lambda: self._kill_reason,
                 last_try=ti.try_number > ti.max_tries,
+                leave=leave,
             )
         except StepCanceledError as error:
             self.log.error("%s", error)  # noqa: TRY400 - it is no fault that a traceback could explain

@@ -1,0 +1,1 @@
+"""What logs in by hooks of other providers."""

@@ -1,0 +1,215 @@
+"""Steps on Databricks while answers fail, connections break off, clusters are lost and workers are killed."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+from servers.databricks import Faults
+
+from airflow_ml_pipelines.core.databricks import client
+from airflow_ml_pipelines.core.decide import Go, Hit, decide, open_step
+from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.execution.runner import run_pipeline
+from airflow_ml_pipelines.execution.step import run_step
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(client, "_BACKOFF", 0.01)
+
+
+def clean(project, run):
+    """Run the middle step as a task of a scheduler does that is tried once."""
+    workspace = project.open()
+    context = open_step(workspace, RunFolder(workspace.store, run.pipeline, run.run), "clean")
+    outcome = decide(context)
+    if isinstance(outcome, Hit):  # the worker was killed after it had ended its step
+        return outcome.document
+    assert isinstance(outcome, Go), outcome
+    return run_step(context, outcome)
+
+
+def prepared(project):
+    """Return a run whose first step has run."""
+    run = new_run(project.spec())
+    project.server.fail(Faults(no_cluster="not yet"))
+    run_pipeline(project.workspace, run)
+    project.server.fail(Faults())
+    project.server.runs.runs.clear()
+    folder = RunFolder(project.workspace.store, run.pipeline, run.run)
+    folder.clear_failure("clean")
+    return run
+
+
+def test_fifty_sequences_of_faults_end_right_or_say_why(project):
+    run = prepared(project)
+    ended = {"right": 0, "with an error": 0}
+    fork = multiprocessing.get_context("fork")
+    submitted = 0
+    for seed in range(50):
+        draw = random.Random(seed)
+        project.server.fail(Faults.drawn(seed))
+        before = set(project.server.runs.tokens)
+        if draw.random() < 0.4:
+            worker = fork.Process(target=_quietly, args=(project, run))
+            worker.start()
+            time.sleep(draw.uniform(0.05, 0.6))
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+        try:
+            document = clean(project, run)
+        except MlPipelinesError as error:
+            ended["with an error"] += 1
+            assert any(word in str(error) for word in ("Databricks", "cluster", "answers", "reached")), error
+        else:
+            ended["right"] += 1
+            output = document.outputs["cleaned"]
+            text = project.workspace.datastore(output.datastore).get(f"{output.path}/part-0.txt")
+            assert text == b"DATA one"
+        tokens = set(project.server.runs.tokens) - before
+        # a worker that was killed after its step had ended lets the next one begin an attempt of its own
+        assert len(tokens) <= 2, f"seed {seed}"
+        submitted += len(tokens)
+        folder = RunFolder(project.workspace.store, run.pipeline, run.run)
+        folder.clear_failure("clean")
+        _forget(project, run)
+    assert len(project.server.runs.runs) == submitted, "a submission with the same token started a second run"
+    assert ended["right"] > 30
+    assert ended["with an error"] > 0
+
+
+def _quietly(project, run):
+    try:
+        clean(project, run)
+    except MlPipelinesError:
+        os._exit(1)
+
+
+def _forget(project, run):
+    """Let the next sequence run the step anew."""
+    store = project.workspace.store
+    for top in ("reuse", "leases"):
+        for info in list(store.walk(top)):
+            store.delete(info.path)
+
+
+def test_a_killed_worker_s_run_is_found_again_and_submitted_once(project):
+    run = prepared(project)
+    project.server.fail(Faults(slow_start=1.5))
+    worker = multiprocessing.get_context("fork").Process(target=_quietly, args=(project, run))
+    worker.start()
+    while not project.server.runs.runs:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    document = clean(project, run)
+    assert document.status == "finished"
+    assert len(project.server.runs.runs) == 1
+
+
+def test_an_answer_to_a_submission_that_is_lost_starts_no_second_run(project):
+    run = prepared(project)
+    project.server.fail(Faults(plan=["", "lose"]))  # the notebook's source, the submission
+    assert clean(project, run).status == "finished"
+    assert len(project.server.runs.runs) == 1
+
+
+def test_a_cluster_that_can_not_be_had_says_why(project):
+    project.server.fail(Faults(no_cluster="quota of 10 cores exceeded"))
+    errors = project.run().errors
+    assert "CLOUD_PROVIDER_LAUNCH_FAILURE" in errors["clean"]
+    assert "quota of 10 cores exceeded" in errors["clean"]
+
+
+def test_a_notebook_that_fails_says_what_and_where_to_look(project):
+    project.server.notebook("/Shared/clean", "raise ValueError('no rows')\n")
+    error = project.run().errors["clean"]
+    assert "ValueError: no rows" in error
+    assert f"its page: {project.server.url}/#job/" in error
+
+
+def test_a_notebook_that_writes_no_output_is_told_where_its_place_is(project):
+    project.server.notebook("/Shared/clean", "pass\n")
+    error = project.run().errors["clean"]
+    assert "nothing is there" in error
+    assert "the widget or argument 'cleaned'" in error
+
+
+def test_a_notebook_that_there_is_not_is_told_before_anything_runs(project):
+    from airflow_ml_pipelines.core.errors import DefinitionError
+
+    with pytest.raises(DefinitionError, match="/Shared/nothing"):
+        project.run(project.clean(path="/Shared/nothing"))
+    assert project.server.submitted == []
+
+
+def test_a_wrong_token_is_an_error_that_says_so(project, monkeypatch):
+    monkeypatch.setenv("DATABRICKS_TOKEN", "wrong")
+    with pytest.raises(MlPipelinesError, match="check the token") as caught:
+        project.run()
+    assert "wrong" not in str(caught.value).replace("wrong token", "")
+
+
+def test_a_run_that_is_canceled_is_canceled_there(project):
+    import threading
+
+    project.server.notebook("/Shared/clean", "import time\ntime.sleep(60)\n")
+    cancel = threading.Event()
+
+    def end():
+        while not any(r.state["life_cycle_state"] == "RUNNING" for r in project.server.runs.runs.values()):
+            time.sleep(0.02)
+        cancel.set()
+
+    threading.Thread(target=end).start()
+    outcome = run_pipeline(project.workspace, new_run(project.spec()), cancel=cancel)
+    assert outcome.status == "Canceled"
+    (ran,) = project.server.runs.runs.values()
+    ran.thread.join(10)
+    assert ran.state["result_state"] == "CANCELED"
+
+
+def test_a_time_out_ends_the_run_there(project):
+    import msgspec
+
+    project.server.notebook("/Shared/clean", "import time\ntime.sleep(60)\n")
+    outcome = project.run(msgspec.structs.replace(project.clean(), timeout=1))
+    assert "TIMEDOUT" in outcome.errors["clean"]
+
+
+@pytest.mark.parametrize(("permit", "text"), [(False, "permit_cluster_restart is False"), (True, None)])
+def test_a_cluster_that_was_ended_is_started_only_where_that_is_permitted(project, permit, text):
+    reason = {"code": "INACTIVITY", "type": "SUCCESS"}
+    project.server.runs.clusters["c-1"] = {
+        "cluster_id": "c-1",
+        "state": "TERMINATED",
+        "spark_version": "15.4.x-scala2.12",
+        "termination_reason": reason,
+    }
+    given = {"num_workers": None, "existing_cluster_id": "c-1", "permit_cluster_restart": permit}
+    errors = project.run(project.clean(**given)).errors
+    if text is None:
+        assert errors == {}
+        assert project.server.runs.clusters["c-1"]["state"] == "RUNNING"
+    else:
+        assert text in errors["clean"]
+        assert project.server.submitted == []
+
+
+def test_a_library_that_can_not_be_installed_is_named(project):
+    library = {
+        "library": {"pypi": {"package": "nothing"}},
+        "status": "FAILED",
+        "messages": ["no such package"],
+    }
+    project.server.runs.clusters["c-1"] = {"cluster_id": "c-1", "state": "RUNNING"}
+    project.server.runs.libraries["c-1"] = [library]
+    project.server.notebook("/Shared/clean", "raise ValueError('x')\n")
+    errors = project.run(project.clean(num_workers=None, existing_cluster_id="c-1")).errors
+    assert "could not be installed: no such package" in errors["clean"]
