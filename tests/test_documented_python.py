@@ -40,7 +40,8 @@ PAGES = {
     "docs/python.md": "",
     "docs/data.md": f"""{WORKSPACE}
 Datastore.register(ws, "shop", "sqlite:///shop.db")
-store = ws.get_default_datastore()
+Datastore.register(ws, "archive", "archive")
+store = lake = ws.get_default_datastore()
 """,
     "docs/publish.md": f"""{PIPELINE}
 run = experiment.submit(pipeline)
@@ -88,6 +89,7 @@ def test_every_page_with_python_is_known():
         "docs/testing.md": "tests/test_documented_commands.py",
         "docs/migration.md": "tests/test_documented_commands.py",
         "docs/scripts.md": "a script of a step: tests/runtime",
+        "docs/databricks.md": "it needs a workspace of Databricks; its tests have a server that speaks as one",
         "docs/dags.md": "the DAG file of tests/system",
     }
     assert found == {*PAGES, *elsewhere}
