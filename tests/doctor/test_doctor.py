@@ -16,7 +16,7 @@ import pytest
 from airflow_ml_pipelines import doctor
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.doctor import examine, machine
-from airflow_ml_pipelines.doctor.airflow_here import is_configured
+from airflow_ml_pipelines.doctor.airflow_here import examine_airflow, is_configured
 from airflow_ml_pipelines.doctor.airflow_here import main as look_at_airflow
 from airflow_ml_pipelines.doctor.findings import Examination, Finding, examine_all
 from airflow_ml_pipelines.execution import installers
@@ -293,6 +293,12 @@ def test_airflow_is_asked_in_a_process_of_its_own(folder, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "nonsense")
     assert found("Airflow here")[0].level == "error"
+
+
+def test_an_airflow_that_takes_too_long_is_left(folder):
+    (finding,) = examine_airflow(None, 0.01)
+    assert (finding.level, finding.text) == ("error", "no answer within 0.0 s")
+    assert "airflow db check" in finding.advice
 
 
 def airflow_says(capsys, file=""):

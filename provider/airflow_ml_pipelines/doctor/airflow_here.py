@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.amounts import seconds_text
 from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.workspace import Workspace
 from airflow_ml_pipelines.doctor.findings import Finding
@@ -43,7 +44,12 @@ def examine_airflow(workspace: Workspace | None, seconds: float) -> Iterator[Fin
     """
     file = "" if workspace is None or workspace.file is None else str(workspace.file)
     command = [sys.executable, "-m", __name__, file]
-    done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        text = f"no answer within {seconds_text(seconds)}"
+        yield Finding(_WHAT, "error", text, "see whether its database answers (airflow db check)")
+        return
     for line in done.stdout.splitlines():
         if line.startswith(b"{"):
             yield msgspec.json.decode(line, type=Finding)

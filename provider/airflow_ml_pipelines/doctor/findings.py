@@ -13,7 +13,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.amounts import seconds_text
 from airflow_ml_pipelines.core.credentials import mask_url
-from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.errors import MlPipelinesError, explain_os_error
 
 __all__ = ["Examination", "Finding", "Level", "examine_all"]
 
@@ -83,8 +83,7 @@ def _examine(item: Examination, answer: queue.SimpleQueue[Finding | None]) -> No
     except MlPipelinesError as error:
         answer.put(Finding(item.what, "error", _without(item.what, mask_url(str(error)))))
     except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        answer.put(Finding(item.what, "error", mask_url(text)))
+        answer.put(Finding(item.what, "error", mask_url(explain_os_error(error))))
     except Exception as error:  # noqa: BLE001 - a driver's or a plugin's own: it must not hide the other findings
         text = mask_url(" ".join(str(error).split()))
         answer.put(Finding(item.what, "error", f"{type(error).__name__}: {text}"[:_LONGEST]))
