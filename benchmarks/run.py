@@ -23,6 +23,7 @@ BENCHMARKS = (
     "clean_up",
     "scheduler",
     "publish",
+    "transfer",
 )
 PACKAGES = (
     "airflow-provider-ml-pipelines",

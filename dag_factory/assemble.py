@@ -12,6 +12,7 @@ from dag_factory._check import kind_of
 from dag_factory.calls import Call, failure, refuse
 from dag_factory.pipeline_parameter import PipelineParameter
 from dag_factory.ports import Produced, origin_of
+from dag_factory.resolve_transfer import shards_problem
 from dag_factory.source_folders import choose_base, relative_source
 from dag_factory.steps import PipelineStep
 
@@ -290,7 +291,7 @@ def _step_spec(
     fields = step.spec_fields()
     on_spark = "databricks" in fields
     outputs = tuple(_output(name, output, on_spark=on_spark) for name, output in step.ports.outputs.items())
-    return StepSpec(
+    spec = StepSpec(
         id=ids[step],
         name=step.name,
         source_directory=source,
@@ -301,6 +302,9 @@ def _step_spec(
         after=after,
         **fields,
     )
+    if problem := shards_problem(spec):
+        raise failure([(step.made_at, f"step {step.name!r}, shards: {problem}")])
+    return spec
 
 
 def _place_only(output: OutputSpec) -> OutputSpec:

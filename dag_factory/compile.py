@@ -143,8 +143,8 @@ class _Builder:
         dag.params = params
         return dag
 
-    def _tasks(self, dag: DAG, step: StepSpec) -> tuple[Any, Any]:
-        """Return the first and the last task of a step's group."""
+    def _tasks(self, dag: DAG, step: StepSpec) -> tuple[list[Any], Any]:
+        """Return the first tasks and the last task of a step's group."""
         from airflow.sdk import TaskGroup
 
         settings = self._settings(step)
@@ -166,15 +166,39 @@ class _Builder:
         }
         make_run = self.operators.of(step)
         limited = {**_given(pool=self.operators.pool(step)), **shared}
+        shares = self._shares(step, shared)
         if not step.allow_reuse:
             run = make_run(task_id=RUN_TASK, step=step, **limited)
-            return run, run
+            for share in shares:
+                share.set_downstream(run)
+            return shares or [run], run
         from airflow_ml_pipelines.sensors.reuse import ReuseSensor
 
-        reuse = ReuseSensor(task_id=REUSE_TASK, step=step.id, run_task_id=f"{step.id}.{RUN_TASK}", **shared)
+        reuse = ReuseSensor(
+            task_id=REUSE_TASK,
+            step=step.id,
+            run_task_id=f"{step.id}.{RUN_TASK}",
+            share_task_ids=[f"{step.id}.{name}" for name in _share_names(step)],
+            **shared,
+        )
         run = make_run(task_id=RUN_TASK, step=step, **limited)
+        for share in shares:
+            reuse.set_downstream(share)
+            share.set_downstream(run)
         reuse.set_downstream(run)
-        return reuse, run
+        return [reuse], run
+
+    @staticmethod
+    def _shares(step: StepSpec, shared: Mapping[str, Any]) -> list[Any]:
+        names = _share_names(step)
+        if not names:
+            return []
+        from airflow_ml_pipelines.operators.data_transfer import TransferShareOperator
+
+        return [
+            TransferShareOperator(task_id=name, step=step.id, shard=shard, **shared)
+            for shard, name in enumerate(names)
+        ]
 
     def _settings(self, step: StepSpec) -> dict[str, Any]:
         """Return what a step's tasks are given for Airflow alone."""
@@ -258,7 +282,14 @@ class _Operators:
 
 
 def _task_names(step: StepSpec) -> tuple[str, ...]:
-    return (REUSE_TASK, RUN_TASK) if step.allow_reuse else (RUN_TASK,)
+    first = (REUSE_TASK,) if step.allow_reuse else ()
+    return (*first, *_share_names(step), RUN_TASK)
+
+
+def _share_names(step: StepSpec) -> list[str]:
+    """Return the tasks that copy a share of a transfer each, before the one that completes it."""
+    shards = step.transfer.shards if step.transfer else 1
+    return [f"copy_{shard}" for shard in range(1, shards + 1)] if shards > 1 else []
 
 
 # --- the workspace ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_ml_pipelines.core.spec import StepSpec, TransferSpec
+from airflow_ml_pipelines.core.spec import Data, StepSpec, TransferSpec
 from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.sql_data_reference import check_table
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition, StepDefinition, TransferDefinition
     from dag_factory.resolve_ports import Ports
 
-__all__ = ["resolve_transfer"]
+__all__ = ["resolve_transfer", "shards_problem"]
 
 _OF_SCRIPTS = (
     "arguments",
@@ -47,7 +47,7 @@ def resolve_transfer(
     _check_table(transfer, (*path, "transfer", "destination"), problems)
     ports.add_transfer(transfer)
     place = transfer.destination
-    return StepSpec(
+    step = StepSpec(
         id=step_id,
         name=entry.name or step_id,
         kind="data_transfer",
@@ -65,6 +65,23 @@ def resolve_transfer(
         version=entry.version,
         after=tuple(dict.fromkeys(other for other in entry.after if other in definition.steps)),
     )
+    if problem := shards_problem(step):
+        problems.append(Problem((*path, "transfer", "shards"), problem))
+    return step
+
+
+def shards_problem(step: StepSpec) -> str | None:
+    """Return why a transfer can't be divided among several tasks, None where it can, or is not to be."""
+    if step.transfer is None or step.transfer.shards == 1:
+        return None
+    if step.transfer.table is not None or any(
+        isinstance(item.source, Data) and item.source.query is not None for item in step.inputs
+    ):
+        return "rows go to one place in one piece: leave `shards` out"
+    path = step.outputs[0].path if step.outputs else None
+    if path is None or "{" in path:
+        return "several tasks have to know the destination: give it a path without placeholders, or leave `shards` out"
+    return None
 
 
 def _check_table(transfer: TransferDefinition, path: Path, problems: list[Problem]) -> None:

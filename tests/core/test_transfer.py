@@ -1,6 +1,7 @@
 """Files are copied between every two kinds of stores, checked, and taken up where a killed transfer was."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_ml_pipelines.core.store import LocalStore, open_store
 from airflow_ml_pipelines.core.transfer import streams
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap
+from airflow_ml_pipelines.core.transfer.shards import copy_share, divide
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files
 
 ODD_NAMES = (
@@ -271,3 +273,40 @@ def test_an_object_that_changes_while_it_is_copied_is_an_error(request, tmp_path
     with pytest.raises(DataError, match=r"'in/x' in .* changed while it was copied"):
         transfer_files(copies, place, journal, "transfer-", delete_extra=False, check=lambda: None, log=print)
     assert transfers.there() == {}
+
+
+def test_shares_are_of_about_one_size_and_the_same_for_everybody(local):
+    for number in range(200):
+        local.source.put(f"many/{number}", b"x" * (number * 1000))
+    found = (find(local.source, "many"),)
+    place = choose_place(found, local.target, "out", "out", source_type=None, target_type=None)
+    copies = list_copies(found, place, local.cache)
+    shares = divide(copies, 4)
+    assert sorted(copy.name for share in shares for copy in share) == sorted(copy.name for copy in copies)
+    sizes = [sum(copy.info.size for copy in share) for share in shares]
+    assert max(sizes) < 1.02 * min(sizes)
+    assert divide(copies[::-1], 4) == shares
+
+
+def test_what_shares_have_copied_at_once_is_only_checked_afterwards(local):
+    found = (find(local.source, "in"),)
+    place = choose_place(found, local.target, "out", "out", source_type=None, target_type=None)
+    key = place_key(local.target, "out")
+
+    def share(shard):
+        return copy_share(
+            list_copies(found, place, local.cache),
+            shard,
+            3,
+            place,
+            StoredJournal(local.root, key, "out"),
+            f"transfer-{key[:8]}-",
+            delete_extra=False,
+            check=lambda: None,
+            log=local.said.append,
+        )
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(pool.map(share, range(3))) == len(FILES)
+    assert local.run().copied == 0
+    assert local.there() == FILES

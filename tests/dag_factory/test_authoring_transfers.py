@@ -215,6 +215,54 @@ def test_a_reference_to_a_database_is_to_a_table_or_a_query(fields, problem):
         SqlDataReference("db", **fields)
 
 
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        (lambda ws, lake: DataTransferStep("copy", raw(ws), PipelineData("x"), shards=2), "give it a path"),
+        (
+            lambda ws, lake: DataTransferStep(
+                "copy", raw(ws), DataReference(lake, path_on_datastore="{run-id}"), shards=2
+            ),
+            "without placeholders",
+        ),
+        (
+            lambda ws, lake: DataTransferStep(
+                "copy", raw(ws), SqlDataReference("db", sql_table="t"), shards=2
+            ),
+            "rows go to one place",
+        ),
+    ],
+)
+def test_what_can_not_be_divided_is_refused(ws, lake, step, problem):
+    with pytest.raises(DefinitionError, match=problem):
+        Pipeline(ws, [step(ws, lake)])
+
+
+def test_a_transfer_in_shares_is_several_tasks_before_the_one_that_completes_it(ws, lake):
+    dag = Pipeline(ws, [copy(ws, lake, shards=3)], name="shares").to_dag()
+    assert set(dag.task_ids) == {
+        "plan",
+        "copy.reuse",
+        "copy.copy_1",
+        "copy.copy_2",
+        "copy.copy_3",
+        "copy.run",
+    }
+    assert dag.get_task("copy.run").upstream_task_ids == {
+        "copy.reuse",
+        "copy.copy_1",
+        "copy.copy_2",
+        "copy.copy_3",
+    }
+    assert dag.get_task("copy.copy_2").upstream_task_ids == {"copy.reuse"}
+    assert dag.get_task("copy.reuse").share_task_ids == ["copy.copy_1", "copy.copy_2", "copy.copy_3"]
+
+
+def test_shares_mean_nothing_in_one_process(ws, lake, project, submit):
+    submit(copy(ws, lake, shards=3))
+    assert there(project) == {"in/a.txt": "a.txt", "in/sub/b.txt": "sub/b.txt"}
+
+
 YAML = """
 name: transfers
 steps:

@@ -23,7 +23,7 @@ steps:
   fetch:
     transfer: {source: {datastore: lake, path: raw}, destination: {datastore: archive, path: planned}}
   keep:
-    transfer: {source: "${{ steps.fetch.outputs.destination }}", destination: {datastore: lake, path: kept}}
+    transfer: {source: "${{ steps.fetch.outputs.destination }}", destination: {datastore: lake, path: kept}, shards: 2}
 """
 WRITTEN = """\
 from airflow.sdk import DAG
@@ -92,6 +92,9 @@ def test_a_transfer_is_planned_copied_and_reused(started):
     expected = {"a.txt": "a.txt", "deep/b.txt": "deep/b.txt"}
     assert there(archive, "planned") == there(lake, "kept") == expected
     assert "copied 2 of 2 files" in airflow.task_log("planned", first, "fetch.run")
+    shares = [airflow.task_log("planned", first, f"keep.copy_{share}") for share in (1, 2)]
+    assert all("1 of 1 files are to be copied" in log for log in shares)
+    assert "copied 0 of 2 files" in airflow.task_log("planned", first, "keep.run")
 
     _, states = run(airflow, "planned")
     assert {state for task, state in states.items() if task != "plan"} == {"skipped"}

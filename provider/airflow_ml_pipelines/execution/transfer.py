@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_ml_pipelines.core.amounts import size_text
 from airflow_ml_pipelines.core.decide import Go, StepContext
-from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError
 from airflow_ml_pipelines.core.fingerprint import list_data
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
+from airflow_ml_pipelines.core.locations import Found
 from airflow_ml_pipelines.core.manifest import Manifest
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
 from airflow_ml_pipelines.core.spec import Data, OutputSpec, TransferSpec
+from airflow_ml_pipelines.core.transfer.copies import Copy
 from airflow_ml_pipelines.core.transfer.journal import Journal, NoJournal, StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import (
     Place,
@@ -22,6 +24,7 @@ from airflow_ml_pipelines.core.transfer.plan import (
     list_copies,
     refuse_overlap,
 )
+from airflow_ml_pipelines.core.transfer.shards import copy_share
 from airflow_ml_pipelines.core.transfer.transfer import Transferred, transfer_files
 from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
 from airflow_ml_pipelines.execution.job import output_destination
@@ -33,7 +36,7 @@ from airflow_ml_pipelines.runtime.result import JobResult
 from airflow_ml_pipelines.runtime.stop import Stop, StoppedError
 from airflow_ml_pipelines.runtime.work import work_folder
 
-__all__ = ["SOURCE", "TransferKind"]
+__all__ = ["SOURCE", "TransferKind", "run_share"]
 
 SOURCE = "source"
 """The name of a transfer's one input."""
@@ -133,16 +136,7 @@ class _Transfer:
                 return {output.name: write_note(store, path, note)}
             if _is_query(context) and (delimited := as_delimited(source, path, folder)) is not None:
                 source = delimited
-            place = choose_place(
-                source,
-                store,
-                path,
-                f"{path!r} on datastore {datastore!r}",
-                source_type=spec.source_type,
-                target_type=spec.destination_type or ("directory" if is_own else None),
-            )
-            refuse_overlap(source, place)
-            copies = list_copies(source, place, context.workspace.stat_cache)
+            place, copies = _lay_out(context, source, datastore, path)
             began = time.monotonic()
             with _held(context, place, is_own=is_own, tell=tell, stop=stop) as (journal, mark):
                 done = transfer_files(
@@ -177,6 +171,57 @@ class _Transfer:
             seconds=round(seconds, 3),
             bytes_per_second=round(rate),
         )
+
+
+def _lay_out(
+    context: StepContext, source: Sequence[Found], datastore: str, path: str
+) -> tuple[Place, list[Copy]]:
+    """Return where files go, and which. :raises DataError: where they can't."""
+    spec = context.step.transfer or TransferSpec()
+    is_own = context.step.outputs[0].path is None
+    place = choose_place(
+        source,
+        context.workspace.datastore(datastore),
+        path,
+        f"{path!r} on datastore {datastore!r}",
+        source_type=spec.source_type,
+        target_type=spec.destination_type or ("directory" if is_own else None),
+    )
+    refuse_overlap(source, place)
+    return place, list_copies(source, place, context.workspace.stat_cache)
+
+
+def run_share(context: StepContext, shard: int, *, log: Log, canceled: Callable[[], str | None]) -> int:
+    """Copy a share of what a step transfers; return how many files were copied.
+
+    The step itself comes after all shares: it finds them there, checks them, and brings what is missing.
+
+    :param shard: from 0 on.
+    :raises StepCanceledError: where it was canceled.
+    :raises MlPipelinesError: naming what could not be copied.
+    """
+    spec = context.step.transfer or TransferSpec()
+    stop = Stop(canceled)
+    datastore, path = output_destination(context, context.step.outputs[0], 0)
+    try:
+        with told_to(ProgressLog(log)):
+            data = context.inputs[SOURCE].data
+            source = list_data(data, context.workspace.datastore, open_url=context.workspace.open_url)
+            place, copies = _lay_out(context, source, datastore, path)
+            with _held(context, place, is_own=False, tell=log, stop=stop) as (journal, mark):
+                return copy_share(
+                    copies,
+                    shard,
+                    spec.shards,
+                    place,
+                    journal,
+                    mark,
+                    delete_extra=spec.delete_extra,
+                    check=stop.check,
+                    log=log,
+                )
+    except StoppedError as stopped:
+        raise StepCanceledError(f"step {context.step.name!r} was canceled: {stopped}") from None
 
 
 def _is_query(context: StepContext) -> bool:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from airflow_ml_pipelines._airflow import BaseOperator
+from airflow_ml_pipelines._tasks import (
+    open_planned_step,
+    open_workspace,
+    plain_errors,
+    stop_after_failure,
+)
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.runs import RunFolder
 from airflow_ml_pipelines.core.spec import Location, OutputSpec, PipelineSpec, StepSpec, TransferSpec
 from airflow_ml_pipelines.operators.step import StepOperator
 from airflow_ml_pipelines.operators.step_arguments import InputSource, make_inputs
 
-__all__ = ["DataTransferOperator"]
+__all__ = ["DataTransferOperator", "TransferShareOperator"]
 
 
 class DataTransferOperator(StepOperator):
@@ -112,3 +120,48 @@ class DataTransferOperator(StepOperator):
             ),
             inputs=inputs,
         )
+
+
+class TransferShareOperator(BaseOperator):  # type: ignore[misc]
+    """Copies a share of what a step transfers, on a worker of its own, before the step itself completes it.
+
+    :param pipeline: the pipeline that the run's plan is of, or its name.
+    :param step: the id of the step.
+    :param shard: which share, from 0 on.
+    :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
+        environment names.
+    :param kwargs: of every operator.
+    """
+
+    ui_color = "#edf8e9"
+
+    def __init__(
+        self,
+        *,
+        pipeline: PipelineSpec | str,
+        step: str,
+        shard: int,
+        workspace: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline if isinstance(pipeline, str) else pipeline.name
+        self.step = step
+        self.shard = shard
+        self.workspace = workspace
+        self._kill_reason: str | None = None
+
+    def execute(self, context: Any) -> int:
+        """Copy the share; return how many files were copied."""
+        from airflow_ml_pipelines.execution.transfer import run_share
+
+        with plain_errors(self.log):
+            workspace = open_workspace(self.workspace)
+            folder = RunFolder(workspace.store, self.pipeline, context["ti"].run_id)
+            step = open_planned_step(workspace, folder, self.step)
+            stop_after_failure(folder, self.step, goes_on=step.run.continue_on_step_failure)
+            return run_share(step, self.shard, log=self.log.info, canceled=lambda: self._kill_reason)
+
+    def on_kill(self) -> None:
+        """End the copying: Airflow leaves five seconds until it kills this task."""
+        self._kill_reason = "the task was killed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -40,6 +41,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
     :param pipeline: the pipeline that the run's plan is of, or its name.
     :param step: the step, or its id.
     :param run_task_id: the task that runs the step.
+    :param share_task_ids: tasks that do a part of its work before that.
     :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
         environment names.
     :param deferrable: wait in the triggerer; else look every ``poke_interval`` and free the slot in between.
@@ -56,6 +58,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         pipeline: PipelineSpec | str,
         step: StepSpec | str,
         run_task_id: str,
+        share_task_ids: Sequence[str] = (),
         workspace: str | None = None,
         deferrable: bool = True,
         poke_interval: timedelta | float = 5,
@@ -67,6 +70,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         self.pipeline = pipeline if isinstance(pipeline, str) else pipeline.name
         self.step = step if isinstance(step, str) else step.id
         self.run_task_id = run_task_id
+        self.share_task_ids = list(share_task_ids)
         self.workspace = workspace
         self.deferrable = deferrable
         self.reused_from_url = ""
@@ -84,7 +88,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         assert decided is not None
         if decided["decision"] == "reuse":
             context["ti"].xcom_push("return_value", decided)
-            raise DownstreamTasksSkipped(tasks=[self.run_task_id])
+            raise DownstreamTasksSkipped(tasks=[*self.share_task_ids, self.run_task_id])
         return decided
 
     def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class NoJournal:
 
 
 class StoredJournal:
-    """The journal of a place. One transfer at a time writes it.
+    """The journal of a place. One transfer at a time writes it, which may be several processes.
 
     :param store: the workspace's root.
     :param key: see :func:`place_key`.
@@ -128,20 +128,22 @@ class StoredJournal:
 
     def flush(self) -> None:
         if self._new:
-            self._write(self._new.items(), max(self._numbers(), default=0) + 1)
+            number = max(self._numbers(), default=0) + 1
+            while not self._store.create(self._path(number), self._part(self._new.items())):
+                number += 1  # another share of the same transfer was quicker
             self._new = {}
         self._written = time.monotonic()
 
     def replace(self, entries: Mapping[str, Entry]) -> None:
         before = self._numbers()
-        self._write(entries.items(), max(before, default=0) + 1, whole=True)
+        number = max(before, default=0) + 1
+        self._store.put(self._path(number), self._part(entries.items(), whole=True))
         self._new = {}
         for number in before:
             self._store.delete(self._path(number))
 
-    def _write(self, entries: Iterable[tuple[str, Entry]], number: int, *, whole: bool = False) -> None:
-        part = JournalPart(place=self._place, whole=whole, files=tuple(entries))
-        self._store.put(self._path(number), write_document(part))
+    def _part(self, entries: Iterable[tuple[str, Entry]], *, whole: bool = False) -> bytes:
+        return write_document(JournalPart(place=self._place, whole=whole, files=tuple(entries)))
 
     def _numbers(self) -> set[int]:
         return {number for info in self._store.walk(self._folder) if (number := numbered(info.path))}

@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.transfer.services import LARGEST, service_copier
 from airflow_ml_pipelines.core.transfer.streams import StreamCopier
 from airflow_ml_pipelines.core.transfer.threads import ThreadCopier
 
-__all__ = ["Transferred", "transfer_files"]
+__all__ = ["Transferred", "copy_files", "journal_entry", "transfer_files"]
 
 _SHOWN = 5
 
@@ -69,15 +69,15 @@ def transfer_files(
 
     def on_copied(item: Copied) -> None:
         done[item.copy.name] = item
-        journal.add(item.copy.name, _entry(item))
+        journal.add(item.copy.name, journal_entry(item))
 
     try:
         with measured(f"copying to {place.label}", plan.size):
-            _copy(plan, mark, on_copied, check)
+            copy_files(plan, mark, on_copied, check)
     finally:
         journal.flush()
     found = _check(place, done)
-    entries = {name: _entry(item, found[item.copy.target].version) for name, item in done.items()}
+    entries = {name: journal_entry(item, found[item.copy.target].version) for name, item in done.items()}
     journal.replace(entries)
     manifest = Manifest.of(
         (
@@ -102,7 +102,7 @@ def _story(plan: TransferPlan, removed: int) -> str:
     return "; ".join(parts)
 
 
-def _copy(
+def copy_files(
     plan: TransferPlan, mark: str, on_copied: Callable[[Copied], None], check: Callable[[], None]
 ) -> None:
     groups: dict[tuple[int, bool], list[Copy]] = {}
@@ -124,7 +124,7 @@ def _copier(source: Store, target: Store, mark: str, *, is_large: bool) -> Copie
     return ThreadCopier(target)
 
 
-def _entry(item: Copied, version: str | None = None) -> Entry:
+def journal_entry(item: Copied, version: str | None = None) -> Entry:
     return Entry(item.copy.info.version, item.copy.info.size, item.digest, version or item.version)
 
 

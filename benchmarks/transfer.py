@@ -1,0 +1,288 @@
+"""Transfers: many small files and a large one between stores, rows to a table, against rclone, cp, psql and pandas.
+
+The servers are those of the tests, on this machine: moto's S3 server takes one request at a time, Azurite little more, so
+that they are what both sides wait for. ``ML_PIPELINES_BENCH_SCALE=0.1`` does it with a tenth of the files and bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from common import Result
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+SCALE = float(os.environ.get("ML_PIPELINES_BENCH_SCALE", "1"))
+FILES = int(10_000 * SCALE)
+SMALL = 10 << 10
+LARGE = int((2 << 30) * SCALE)
+ROWS = int(1_000_000 * SCALE)
+SUBSET = 20
+"""One of how many files the plain loop over fsspec copies, and rows pandas writes: they take too long for all."""
+
+OURS = """
+import json, sys
+from pathlib import Path
+from airflow_ml_pipelines.core.locations import find
+from airflow_ml_pipelines.core.statcache import StatCache
+from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
+from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
+from airflow_ml_pipelines.core.transfer.transfer import transfer_files
+source, source_options, target, target_options, path, to, folder = json.loads(sys.argv[1])
+found = (find(open_store(source, **source_options), path),)
+place = choose_place(found, open_store(target, **target_options), to, to, source_type=None, target_type=None)
+key = place_key(place.store, to)
+copies = list_copies(found, place, StatCache(Path(folder, "cache")))
+journal = StoredJournal(LocalStore(folder + "/root"), key, to)
+transfer_files(copies, place, journal, "transfer-", delete_extra=False, check=lambda: None, log=str)
+"""
+LOOP = """
+import json, sys, fsspec
+source, source_options, target, target_options, path, to, step = json.loads(sys.argv[1])
+one, top = fsspec.core.url_to_fs(source, **source_options)
+other, there = fsspec.core.url_to_fs(target, **target_options)
+for file in sorted(one.find(f"{top}/{path}"))[::step]:
+    name = f"{there}/{to}/{file[len(top) + len(path) + 2:]}"
+    other.makedirs(name.rpartition("/")[0], exist_ok=True)
+    with one.open(file, "rb") as a, other.open(name, "wb") as b:
+        b.write(a.read())
+"""
+
+
+class Place:
+    """A store, as we, fsspec and rclone are told of it."""
+
+    def __init__(self, kind: str, server: Any, folder: Path) -> None:
+        self.kind = kind
+        self.options: Mapping[str, Any] = {} if server is None else server.options
+        if server is None:
+            self.url = (folder / "local").as_uri()
+            self.remote = str(folder / "local")
+            self.variables: dict[str, str] = {}
+            return
+        self.url = server.bucket("bench")
+        self.remote = f"{kind}:bench"
+        prefix = f"RCLONE_CONFIG_{kind.upper()}_"
+        if kind == "s3":
+            given = {
+                "TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": server.endpoint,
+                "ACCESS_KEY_ID": server.options["key"], "SECRET_ACCESS_KEY": server.options["secret"],
+            }  # fmt: skip
+        else:
+            given = {}
+        self.variables = {prefix + name: str(value) for name, value in given.items()}
+
+
+def measure() -> list[Result]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-transfer-"))
+    try:
+        with servers(folder) as (s3, azurite):
+            places = {
+                "local": Place("local", None, folder),
+                "s3": Place("s3", s3, folder),
+                "azure": Place("azure", azurite, folder),
+            }
+            make_files(folder / "local")
+            results = [item for pair in PAIRS for item in files(*(places[name] for name in pair), folder)]
+        return results + rows(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+PAIRS = (("local", "local"), ("local", "s3"), ("s3", "s3"), ("local", "azure"), ("azure", "s3"))
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[tuple[Any, Any]]:
+    from servers.azurite import AzuriteServer
+    from servers.s3 import S3Server
+
+    s3, azurite = S3Server(folder), AzuriteServer(folder)
+    s3.start()
+    azurite.start()
+    try:
+        yield s3, azurite
+    finally:
+        s3.stop()
+        azurite.stop()
+
+
+def make_files(folder: Path) -> None:
+    generator = random.Random(1)
+    for number in range(FILES):
+        part = folder / "small" / f"part{number // 100:04}"
+        if number % 100 == 0:
+            part.mkdir(parents=True)
+        (part / f"{number:06}.bin").write_bytes(generator.randbytes(SMALL))
+    (folder / "large").mkdir()
+    piece = generator.randbytes(1 << 20)
+    with (folder / "large" / "large.bin").open("wb") as file:
+        for number in range(LARGE >> 20):
+            file.write(number.to_bytes(8, "big") + piece[8:])
+
+
+_numbers = itertools.count()
+
+
+def files(source: Place, target: Place, folder: Path) -> list[Result]:
+    """Copy the files from one store to another, as each peer does it."""
+    results = []
+    for path, what in (("small", f"{FILES} files of {SMALL >> 10} KB"), ("large", f"{LARGE >> 20} MB")):
+        came = "" if source.kind == "local" else f"from-{source.kind}/"
+        origin = path if source.kind == "local" else f"to-{source.kind}-ours/{path}"
+        name = f"{source.kind} → {target.kind}, {what}"
+        ours = f"{came}to-{target.kind}-ours/{path}"
+        arguments = [source.url, source.options, target.url, target.options, origin]
+        taken, memory = timed([sys.executable, "-c", OURS, json.dumps([*arguments, ours, str(folder)])])
+        peers = [("rclone copy", rclone(source, origin, target, f"{came}theirs-{next(_numbers)}"), 1.0)]
+        if source.kind == target.kind == "local":
+            command = ["cp", "-r", f"{source.remote}/{origin}", f"{target.remote}/cp-{path}"]
+            peers.append(("cp -r", timed(command)[0], None))
+        if path == "small":
+            loop = f"{came}loop-{next(_numbers)}"
+            command = [sys.executable, "-c", LOOP, json.dumps([*arguments, loop, SUBSET])]
+            with_packages = source.kind == target.kind == "local" or has_systems()
+            if with_packages:
+                peers.append((f"fsspec loop (1 in {SUBSET}, scaled)", timed(command)[0] * SUBSET, None))
+        results += [Result(name, taken, peer, value, goal) for peer, value, goal in peers if value]
+        results.append(Result(f"{name}: memory", memory, "what it may take", 500, 1.0, "MB"))
+    return results
+
+
+def has_systems() -> bool:
+    from importlib.util import find_spec
+
+    return all(find_spec(name) for name in ("s3fs", "adlfs"))
+
+
+def rclone(source: Place, path: str, target: Place, to: str) -> float:
+    """Return how long rclone takes, 0 where it is not there."""
+    if "azure" in (source.kind, target.kind):
+        return 0  # Debian's rclone knows no server of Azure's protocol at an address of its own
+    program = shutil.which("rclone")
+    if program is None:
+        print("   rclone is not installed: apt-get install rclone")
+        return 0
+    command = [program, "copy", "--transfers", "32", "--checkers", "32", "--s3-no-check-bucket"]
+    command += [f"{source.remote}/{path}", f"{target.remote}/{to}"]
+    return timed(command, {**source.variables, **target.variables})[0]
+
+
+def timed(command: list[str], variables: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Return how many seconds a command takes, and how many MB it had at most."""
+    start = time.perf_counter()
+    plain = {
+        name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"
+    }  # rclone refuses it
+    process = subprocess.Popen(
+        command, env={**plain, **(variables or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    taken = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed: {said.decode()[-2000:]}")
+    return taken, usage.ru_maxrss / 1024
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def rows(folder: Path) -> list[Result]:
+    """Bring rows to a table, and a query's answer to a file."""
+    from servers.postgres import PASSWORD, PostgresServer
+
+    server = PostgresServer()
+    server.start()
+    try:
+        text = folder / "rows.csv"
+        with text.open("w") as file:
+            file.write("id,city,price,day\n")
+            file.writelines(f"{n},city {n % 997},{n / 7:.4f},2024-01-{n % 28 + 1:02}\n" for n in range(ROWS))
+        for table in ("ours", "theirs", "pandas"):
+            server.execute(f"CREATE TABLE {table} (id BIGINT, city TEXT, price FLOAT8, day DATE)")
+        return list(_rows(server, text, folder, PASSWORD))
+    finally:
+        server.stop()
+
+
+def _rows(server: Any, text: Path, folder: Path, password: str) -> Iterator[Result]:
+    from airflow_ml_pipelines.core.append import NULL, Rows, append_rows
+    from airflow_ml_pipelines.core.databases import open_database
+    from airflow_ml_pipelines.runtime.places import DataFile
+    from airflow_ml_pipelines.runtime.table_engine import Table
+
+    database = open_database(server.url, {"username": "tester", "password": password}, "datastore 'bench'")
+
+    def append() -> None:
+        with Table([DataFile(str(text), text.name, text.name)], {"infer_column_types": False}) as table:
+            found = Rows(
+                list(table.columns),
+                table.count(),
+                lambda file: table.write_rows(str(file), NULL),
+                table.batches,
+            )
+            append_rows(database, "ours", found, f"bench-{next(_numbers)}", folder, lambda: None)
+
+    def psql(statement: str) -> None:
+        variables = {**os.environ, "PGPASSWORD": password}
+        command = [str(shutil.which("psql")), "-U", "tester", "-q", "-c", statement, server.url]
+        subprocess.run(command, check=True, env=variables, capture_output=True)
+
+    def to_sql() -> None:
+        subprocess.run(
+            [sys.executable, "-c", PANDAS, str(text), server.url, password, str(SUBSET)], check=True
+        )
+
+    ours = clock(append)
+    yield Result(
+        f"{ROWS} rows of CSV to a table",
+        ours,
+        "psql \\copy",
+        clock(lambda: psql(f"\\copy theirs FROM '{text}' CSV HEADER")),
+        2.0,
+    )
+    yield Result(
+        f"{ROWS} rows of CSV to a table",
+        ours,
+        f"pandas, row by row (1 in {SUBSET}, scaled)",
+        clock(to_sql) * SUBSET,
+        0.1,
+    )
+    answer, copied = folder / "answer.parquet", folder / "answer.csv"
+    query = "SELECT * FROM theirs ORDER BY id"
+    ours = clock(lambda: database.export(query, answer, 600))
+    theirs = clock(lambda: psql(f"\\copy ({query}) TO '{copied}' CSV HEADER"))
+    yield Result(f"query of {ROWS} rows to Parquet", ours, "psql \\copy to CSV", theirs, 2.0)
+
+
+PANDAS = """
+import sys
+import pandas, psycopg
+text, url, password, step = sys.argv[1:]
+frame = pandas.read_csv(text).iloc[:: int(step)]
+with psycopg.connect(url, user="tester", password=password) as connection, connection.cursor() as cursor:
+    # what DataFrame.to_sql does without SQLAlchemy's help: an INSERT for each row
+    cursor.executemany("INSERT INTO pandas VALUES (%s, %s, %s, %s)", frame.values.tolist())
+"""
+
+
+def clock(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
