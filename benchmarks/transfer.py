@@ -147,7 +147,8 @@ def files(source: Place, target: Place, folder: Path) -> list[Result]:
         ours = f"{came}to-{target.kind}-ours/{path}"
         arguments = [source.url, source.options, target.url, target.options, origin]
         taken, memory = timed([sys.executable, "-c", OURS, json.dumps([*arguments, ours, str(folder)])])
-        peers = [("rclone copy", rclone(source, origin, target, f"{came}theirs-{next(_numbers)}"), 1.0)]
+        theirs = rclone(source, origin, target, f"{came}theirs-{next(_numbers)}")
+        peers = [("rclone copy", theirs, 1.0 if path == "small" else 1.1)]
         if source.kind == target.kind == "local":
             command = ["cp", "-r", f"{source.remote}/{origin}", f"{target.remote}/cp-{path}"]
             peers.append(("cp -r", timed(command)[0], None))
