@@ -21,6 +21,7 @@ BENCHMARKS = (
     "imports",
     "lint",
     "clean_up",
+    "compute",
     "scheduler",
     "publish",
     "transfer",

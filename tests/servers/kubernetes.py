@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import re
+import socket
 import tarfile
 import threading
 import time
@@ -36,12 +37,14 @@ class KubernetesServer:
 
     :ivar unschedulable: why no node takes a pod.
     :ivar quota: why no pod may be made.
+    :ivar away: whether it answers nobody, and breaks off what it was saying.
     :ivar requests: method and path of every request.
     """
 
     def __init__(self, docker_url: str) -> None:
         self.unschedulable = ""
         self.quota = ""
+        self.away = False
         self.requests: list[str] = []
         self.objects: dict[tuple[str, str, str], dict] = {}
         self.lock = threading.RLock()
@@ -254,6 +257,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.cluster.requests.append(f"{self.command} {self.path}")
         size = int(self.headers.get("Content-Length") or 0)
         self.body = json.loads(self.rfile.read(size) or b"{}")
+        if self.cluster.away:
+            self.close_connection = True
+            return
         parts = urlsplit(self.path)
         self.query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         found = _PATH.fullmatch(parts.path)
@@ -312,6 +318,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             for piece in pieces:
+                if self.cluster.away:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    for _ in pieces:  # the engine's answer is to be read to its end
+                        pass
+                    return
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.write(b"0\r\n\r\n")
         finally:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs import RunFolder
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.execution.reaper import reap
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.testing.compute_contract import ComputeTargetContract, ContractProject
 
@@ -138,10 +141,8 @@ def test_an_image_that_can_not_be_pulled_is_a_failure_that_says_so(make_project)
     assert "image_pull_secrets" in run.error
 
 
-def test_a_pod_that_is_evicted_is_a_failure_that_says_so(make_project, cluster):
-    from servers.kubernetes import wait_until
-
-    project = make_project()
+def in_background(project, script):
+    """Run a script until it says that it has begun; return the run, and the thread that ends with it."""
     begun = threading.Event()
 
     class Listener:
@@ -154,22 +155,48 @@ def test_a_pod_that_is_evicted_is_a_failure_that_says_so(make_project, cluster):
         def on_line(self, step, stream, line):
             begun.set() if line == "begun" else None
 
-    run = new_run(project.pipeline("import time; print('begun', flush=True); time.sleep(600)"))
+    run = new_run(project.pipeline(script))
     thread = threading.Thread(
         target=run_pipeline, args=(project.workspace, run), kwargs={"listener": Listener()}
     )
     thread.start()
     assert begun.wait(60)
+    return run, thread
+
+
+def ended(project, run, thread):
+    """Wait for the end of a run; return how its step ended. Every lease is free then."""
+    thread.join(60)
+    assert not thread.is_alive()
+    store = project.workspace.store
+    leases = [json.loads(store.get(info.path)) for info in store.walk("leases")]
+    assert [lease["released"] for lease in leases] == [True]
+    return RunFolder(store, run.pipeline, run.run).read_step("step")
+
+
+def test_a_pod_that_is_evicted_is_a_failure_that_says_so(make_project, cluster):
+    project = make_project()
+    run, thread = in_background(project, "import time; print('begun', flush=True); time.sleep(600)")
     [pod] = pods(cluster)
     cluster.evict(pod["metadata"]["name"], "The node was low on resource: memory.")
-    thread.join(60)
-    wait_until(lambda: not thread.is_alive())
-    [kept] = [
-        info.path for info in project.workspace.store.walk("runs") if info.path.endswith("/result.json")
-    ]
-    assert b"evicted from its node (The node was low on resource: memory.)" in project.workspace.store.get(
-        kept
-    )
+    document = ended(project, run, thread)
+    assert document.status == "failed"
+    assert "evicted from its node (The node was low on resource: memory.)" in document.error
+
+
+def test_a_cluster_that_goes_away_while_a_script_runs_is_a_failure_and_the_reaper_takes_the_rest(
+    make_project, cluster
+):
+    project = make_project()
+    script = "import time\nprint('begun', flush=True)\nwhile True: time.sleep(0.1); print('on', flush=True)"
+    run, thread = in_background(project, script)
+    cluster.away = True
+    document = ended(project, run, thread)
+    cluster.away = False
+    assert document.status == "failed"
+    assert "can't be reached" in document.error
+    assert len(pods(cluster)) == 1
+    assert [item.reason for item in reap(project.workspace, "pods")] == ["its step is failed"]
 
 
 def test_a_cluster_that_is_away_is_a_failure_that_says_so(make_project, tmp_path, cluster):
