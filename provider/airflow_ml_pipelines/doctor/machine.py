@@ -26,7 +26,8 @@ _PYTHON = ((3, 11), (3, 13))
 _AIRFLOW = (3, 1, 8)
 _OPTIONAL = (
     "docker", "kubernetes", "s3fs", "adlfs", "gcsfs", "paramiko", "aiohttp", "psycopg", "pymysql", "pymssql", "pandas",
-    "apache-airflow-providers-git", "apache-airflow-providers-databricks",
+    "libcst", "mlflow-skinny", "pyspark", "apache-airflow-providers-git", "apache-airflow-providers-databricks",
+    "apache-airflow-providers-openlineage",
 )  # fmt: skip
 _ROOM = 1 << 30
 
