@@ -97,6 +97,7 @@ def kill(served, *parts):
                 process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.timeout(600)  # Airflow starts three times
 def test_each_new_or_changed_file_starts_one_run_also_after_restarts(served, schedules):
     each, together = schedules
     arrive(served, "a.csv")
