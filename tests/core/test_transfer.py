@@ -192,6 +192,14 @@ def test_what_a_killed_transfer_left_half_written_goes_and_what_others_write_sta
     assert local.there() == {**FILES, ".~88-def": b"another's"}
 
 
+def test_what_a_killed_transfer_left_beside_its_one_file_goes(local):
+    mark = place_key(local.target, "other.bin")[:8]
+    local.target.put(f".~transfer-{mark}-77-abc", b"ha")
+    local.target.put(".~88-def", b"another's")
+    local.run("in/large", "other.bin")
+    assert sorted(info.path for info in local.target.walk(unfinished=True)) == [".~88-def", "other.bin"]
+
+
 def test_a_damaged_journal_means_that_files_are_copied_again(local):
     local.run()
     for info in list(local.root.walk("transfers")):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from airflow_ml_pipelines.core.check import check_workspace
 from dag_factory import (
     DataPath,
     DataPathComputeBinding,
@@ -23,6 +24,7 @@ from dag_factory import (
     PythonScriptStep,
     SqlDataReference,
 )
+from dag_factory.doc_page import doc_page
 
 
 @pytest.fixture
@@ -306,3 +308,34 @@ def test_a_pipeline_in_code_is_the_same_as_its_yaml(ws, lake, shards):
     read = PipelineDefinition.from_yaml(definition.to_yaml())
     assert json.loads(read.model_dump_json()) == json.loads(definition.model_dump_json())
     assert read.to_spec(spec.base_directory) == spec
+
+
+def test_a_step_says_which_files_of_its_source_changed(ws, lake, project, submit):
+    submit(copy(ws, lake))
+    file = project.write("a.txt", "A.TXT")
+    ws.get_default_datastore().upload_files(
+        [str(file)], target_path="raw", overwrite=True, show_progress=False
+    )
+    assert submit(copy(ws, lake)).find_step_run("copy")[0].reasons == ("input source: a.txt changed",)
+    types = {"source_reference_type": "directory"}
+    (reason,) = submit(copy(ws, lake, **types)).find_step_run("copy")[0].reasons
+    assert reason == "transfer source_type is new"
+
+
+def test_the_checker_knows_what_transfers_leave(ws, lake, submit):
+    submit(copy(ws, lake, shards=2))
+    assert list(check_workspace(ws.core)) == []
+
+
+def test_a_published_pipeline_copies(ws, lake, project):
+    published = Pipeline(ws, [copy(ws, lake)], name="copies").publish("copies")
+    run = published.submit(ws, "copies")
+    assert run.wait_for_completion(show_output=False) == "Finished"
+    assert there(project).keys() == {"in/a.txt", "in/sub/b.txt"}
+
+
+def test_the_page_of_a_dag_says_what_is_copied_and_where_to(ws, lake):
+    table = DataTransferStep("load", raw(ws), SqlDataReference("shop", sql_table="sales"))
+    page = doc_page(Pipeline(ws, [copy(ws, lake), table], name="copies").to_spec())
+    assert "copies to `in` on `lake`" in page
+    assert "copies to table `sales` of `shop`" in page

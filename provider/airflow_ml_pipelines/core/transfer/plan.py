@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -193,22 +194,30 @@ def plan_transfer(
 
 
 def _look(place: Place, mark: str) -> tuple[dict[str, ObjectInfo], tuple[str, ...]]:
-    store, path = place.store, place.path
-    folder = path.rpartition("/")[0] if place.single else path
-    leftovers = []
-    there = {}
+    """Return what is at a place, and what a killed transfer did not complete there."""
+    store = place.store
     if place.single:
-        info = store.info(path)
-        there = {} if info is None else {path: info}
-        if store.local_path("") is None:
-            return there, ()
-    for info in store.walk(folder, unfinished=True):
-        if is_unfinished(info.path):
-            if mark in info.path.rpartition("/")[2]:
-                leftovers.append(info.path)
-        elif not place.single:
+        info = store.info(place.path)
+        return {} if info is None else {place.path: info}, _leftovers_beside(place, mark)
+    there, leftovers = {}, []
+    for info in store.walk(place.path, unfinished=True):
+        if not is_unfinished(info.path):
             there[info.path] = info
+        elif mark in info.path.rpartition("/")[2]:
+            leftovers.append(info.path)
     return there, tuple(leftovers)
+
+
+def _leftovers_beside(place: Place, mark: str) -> tuple[str, ...]:
+    folder = place.path.rpartition("/")[0]
+    local = place.store.local_path(folder)
+    if local is None or not local.is_dir():  # other stores show no object before it is whole
+        return ()
+    with os.scandir(
+        local
+    ) as entries:  # the folder may be a large one, which is none of the transfer's business
+        names = [entry.name for entry in entries if is_unfinished(entry.name) and mark in entry.name]
+    return tuple(join(folder, name) for name in names)
 
 
 def _known(copy: Copy, there: ObjectInfo | None, entry: Entry | None, is_service: bool) -> Copied | None:
