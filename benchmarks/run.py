@@ -25,6 +25,7 @@ BENCHMARKS = (
     "scheduler",
     "publish",
     "transfer",
+    "page",
 )
 PACKAGES = (
     "airflow-provider-ml-pipelines",

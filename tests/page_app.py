@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Collection
 
@@ -38,6 +39,7 @@ def page_client(patch, workspace: Workspace, users: dict[str, Collection[str] | 
     airflow = Airflow(users)
     patch.setattr(access, "get_auth_manager", lambda: airflow)
     index = RunIndex(workspace)
+    patch.setattr(index, "refresh", functools.partial(index.refresh, 60))  # however busy the machine is
     patch.setattr(viewer, "index_of", lambda _: index)
     app = make_app()
 

@@ -9,7 +9,8 @@ import pytest
 from made_runs import chain, make_run
 from page_app import UI, page_client
 
-from airflow_ml_pipelines.core.published import pin_pipeline, publish, read_published, read_status
+from airflow_ml_pipelines.core.pinned import pin_pipeline
+from airflow_ml_pipelines.core.published import publish, read_published, read_status
 from airflow_ml_pipelines.core.runs import Origin
 from airflow_ml_pipelines.core.spec import (
     Data,

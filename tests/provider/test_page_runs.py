@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from made_runs import chain, make_run
-from page_app import UI, page_client
+from page_app import API, UI, page_client
 
 from airflow_ml_pipelines.core.workspace import Workspace
 
@@ -297,6 +297,12 @@ def test_a_result_of_a_dag_that_one_may_not_see_does_not_name_it(client, workspa
         assert "origin" in full.text
         for word in ("hidden/", "origin", "of hidden", "secret", "private words"):
             assert word not in told.text, (path, word)
+    for path in ("plan", "steps", "steps/s1", "steps/s2", "explain"):
+        told = client.get(f"{API}/runs/one/mine/{path}", headers={"user": "ada"})
+        assert told.status_code == 200
+        assert "hidden" not in told.text
+        assert "origin" not in told.text
+    assert "hidden" in client.get(f"{API}/runs/one/mine/steps/s2").text
     assert "same key as in a run that you may not see" in texts(
         client.get(f"{UI}/runs/one/mine", headers={"user": "ada"})
     )

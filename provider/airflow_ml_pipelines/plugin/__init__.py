@@ -43,6 +43,17 @@ class _LazyApp:
         await self._app(scope, receive, send)
 
 
+def _view(name: str, path: str, destination: str, route: str) -> dict[str, Any]:
+    """Return what Airflow's UI is told of a page."""
+    return {
+        "name": name,
+        "href": f"{PREFIX}/ui/{path}",
+        "destination": destination,
+        "url_route": route,
+        "icon": f"{PREFIX}/ui/static/icon.svg",
+    }
+
+
 class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
     """Mounts the REST calls and pages below :data:`PREFIX`, and lets Airflow store the timetable."""
 
@@ -52,29 +63,9 @@ class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
     ]
     timetables: ClassVar[list[type]] = [RecurrenceTimetable]
     external_views: ClassVar[list[dict[str, Any]]] = [
-        {
-            "name": "ML pipelines",
-            "href": f"{PREFIX}/ui/runs",
-            "destination": "nav",
-            "url_route": "ml-pipelines",
-        },
-        {
-            "name": "ML pipeline",
-            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}",
-            "destination": "dag",
-            "url_route": "ml-pipelines-dag",
-        },
-        {
-            "name": "ML pipeline",
-            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}/runs/{{RUN_ID}}",
-            "destination": "dag_run",
-            "url_route": "ml-pipelines-run",
-        },
-        {
-            "name": "Step",
-            "href": f"{PREFIX}/ui/dags/{{DAG_ID}}/runs/{{RUN_ID}}/tasks/{{TASK_ID}}",
-            "destination": "task_instance",
-            "url_route": STEP_ROUTE,
-        },
+        _view("Pipelines", "runs", "nav", "ml-pipelines"),
+        _view("ML pipeline", "dags/{DAG_ID}", "dag", "ml-pipelines-dag"),
+        _view("ML pipeline", "dags/{DAG_ID}/runs/{RUN_ID}", "dag_run", "ml-pipelines-run"),
+        _view("Step", "dags/{DAG_ID}/runs/{RUN_ID}/tasks/{TASK_ID}", "task_instance", STEP_ROUTE),
     ]
     """Where Airflow's UI has the pages: an entry at the side, and tabs of DAGs, runs and tasks."""

@@ -15,9 +15,20 @@ from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TID253
 from fastapi import Depends, HTTPException
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.place import read_place
+from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.workspace import Workspace
 
-__all__ = ["Access", "AccessDep", "MissingError", "WorkspaceDep", "readable", "workspace_of_server"]
+__all__ = [
+    "Access",
+    "AccessDep",
+    "MissingError",
+    "WorkspaceDep",
+    "may_see_run",
+    "readable",
+    "workspace_of_server",
+]
 
 
 _T = TypeVar("_T")
@@ -48,6 +59,12 @@ class Access:
         """Refuse with 403 what the user may not do."""
         if not self.may(method, dag_id, runs=runs):
             raise HTTPException(403, "Forbidden")
+
+
+def may_see_run(access: Access, store: Store, pipeline: str, run: str) -> bool:
+    """Return whether a user may see a run: it belongs to the DAG that ran it, else to the one of its pipeline's name."""
+    place = read_place(RunFolder(store, pipeline, run))
+    return access.may("GET", place["dag_id"] if place else pipeline, runs=True)
 
 
 def readable(find: Callable[[], _T], access: Access, dag_id: Callable[[_T], str], *, what: str) -> _T:

@@ -72,13 +72,14 @@ def _node(node: Node, note: tuple[str, str, str], center: tuple[float, float], w
     x, y = center[0] + _MARGIN, center[1] + _MARGIN
     body = (
         f'<rect x="{x - width / 2:.1f}" y="{y - _HEIGHT / 2:.1f}" width="{width:.1f}" height="{_HEIGHT:g}" rx="6"/>'
-        f'<text class="name" x="{x:.1f}" y="{y - 4:.1f}">{escape(_cut(node.label))}</text>'
+        f'<text class="name" x="{x:.1f}" y="{y - 4:.1f}">{escape(_cut(node.label))}</text>\n'
         f'<text class="note" x="{x:.1f}" y="{y + 15:.1f}">{escape(text)}</text>'
     )
-    label = escape(f"{node.label[:200]}: {text}")
+    title = escape(f"{node.label[:200]}: {text}")
+    label = escape(f"{_cut(node.label)} {text}")  # which says what can be read, as voice control needs it
     if not href:
-        return f'<g class="node {escape(kind)}"><title>{label}</title>{body}</g>'
-    return f'<a href="{escape(href)}" class="node {escape(kind)}" aria-label="{label}"><title>{label}</title>{body}</a>'
+        return f'<g class="node {escape(kind)}"><title>{title}</title>{body}</g>'
+    return f'<a href="{escape(href)}" class="node {escape(kind)}" aria-label="{label}"><title>{title}</title>{body}</a>'
 
 
 def _edge(edge: Edge, route: Sequence[tuple[float, float]]) -> str:

@@ -11,7 +11,10 @@ from airflow_ml_pipelines.core.differences import Explanation
 from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import StepSpec
 
-__all__ = ["STATES", "State", "StepView", "view_step", "view_steps"]
+__all__ = ["FOREIGN", "STATES", "State", "StepView", "view_step", "view_steps"]
+
+FOREIGN = "same key as in a run that you may not see"
+"""Why a step was reused, for somebody who may not see from where."""
 
 State = Literal["ran", "reused", "running", "waiting", "failed", "skipped"]
 
@@ -71,7 +74,7 @@ def view_step(document: StepDocument, spec: StepSpec | None, sees: Callable[[str
     origin = document.reused_from
     reasons, explanation = document.reasons, document.explanation
     if origin is not None and not sees(origin.pipeline, origin.run):
-        origin, reasons = None, ("same key as in a run that you may not see",)
+        origin, reasons = None, (FOREIGN,)
     against = explanation.against if explanation else None
     if explanation and against is not None and not sees(against.pipeline, against.run):
         explanation = Explanation(differences=explanation.differences)

@@ -10,11 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from airflow_ml_pipelines.core.place import read_place
 from airflow_ml_pipelines.core.run_index import Progress, RunIndex, dags_of, open_index
 from airflow_ml_pipelines.core.runs import RunFolder
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.plugin.access import AccessDep, MissingError, WorkspaceDep
+from airflow_ml_pipelines.plugin.access import AccessDep, MissingError, WorkspaceDep, may_see_run
 from airflow_ml_pipelines.plugin.page.changed import changed_dag_runs
 
 __all__ = ["Viewer", "ViewerDep", "index_of"]
@@ -50,8 +49,7 @@ class Viewer:
 
     def sees_run(self, pipeline: str, run: str) -> bool:
         """Return whether the user may see a run."""
-        place = read_place(RunFolder(self.workspace.store, pipeline, run))
-        return self.sees(place["dag_id"] if place else pipeline)
+        return may_see_run(self.access, self.workspace.store, pipeline, run)
 
     def open_run(self, pipeline: str, run: str) -> RunFolder:
         """Return the folder of a run, by the names of its folders or by its own.

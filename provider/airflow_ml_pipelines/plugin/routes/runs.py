@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.explain_steps import ExplainedStep
 from airflow_ml_pipelines.core.place import read_place
-from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument, StepPlan
 from airflow_ml_pipelines.core.server import dag_path
 from airflow_ml_pipelines.core.workspace import Workspace
-from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep
+from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep, may_see_run
 from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
 from airflow_ml_pipelines.plugin.models import Explained, Run, RunPage, Step
+from airflow_ml_pipelines.plugin.page.steps import FOREIGN
 from airflow_ml_pipelines.plugin.routes.pipelines import Limit, Offset
 
 __all__ = ["open_run", "read_step", "router"]
+
+_T = TypeVar("_T", StepDocument, StepPlan)
+_Told = TypeVar("_Told", StepDocument, StepPlan, ExplainedStep)
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -59,7 +66,9 @@ def get_plan(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep
     plan = open_run(workspace, access, pipeline, run).read_plan()
     if plan is None:
         raise MissingError(f"run {run!r} has no plan yet")
-    document: dict[str, Any] = msgspec.to_builtins(plan)
+    seen = _seen_by(workspace, access)
+    steps = tuple(_without_foreign(item, seen) for item in plan.steps)
+    document: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(plan, steps=steps))
     return document
 
 
@@ -84,6 +93,13 @@ def explain_run(
     if step is not None and step not in folder.steps():
         raise MissingError(f"run {run!r} has no step {step!r}")
     found = explain_steps.explain_run(workspace, folder, step, against=other)
+    seen, documents = _seen_by(workspace, access), folder.steps()
+    foreign = {
+        name
+        for name, document in documents.items()
+        if document.reused_from and not seen(document.reused_from.pipeline, document.reused_from.run)
+    }
+    found = tuple(_unnamed(item, seen, foreign=item.step in foreign) for item in found)
     return [
         Explained(
             step=item.step,
@@ -100,15 +116,16 @@ def explain_run(
 def list_steps(pipeline: str, run: str, workspace: WorkspaceDep, access: AccessDep) -> list[Step]:
     """Return how each step went, in the pipeline's order; ``reasons`` explain why it ran or what it was reused from."""
     folder = open_run(workspace, access, pipeline, run)
-    names = _names(folder)
-    return [_step(document, names) for document in folder.steps().values()]
+    names, seen = _names(folder), _seen_by(workspace, access)
+    return [_step(_without_foreign(document, seen), names) for document in folder.steps().values()]
 
 
 @router.get("/{pipeline}/{run}/steps/{step}")
 def get_step(pipeline: str, run: str, step: str, workspace: WorkspaceDep, access: AccessDep) -> Step:
     """Return how a step went."""
     folder = open_run(workspace, access, pipeline, run)
-    return _step(read_step(folder, step), _names(folder))
+    document = _without_foreign(read_step(folder, step), _seen_by(workspace, access))
+    return _step(document, _names(folder))
 
 
 @router.get("/{pipeline}/{run}/steps/{step}/metrics")
@@ -138,6 +155,35 @@ def open_run(workspace: Workspace, access: Access, pipeline: str, run: str) -> R
     if workspace.store.info(f"{folder.path}/run.json") is None:
         raise MissingError(f"there is no run {run!r} of pipeline {pipeline!r}")
     return folder
+
+
+def _seen_by(workspace: Workspace, access: Access) -> Callable[[str, str], bool]:
+    """Return what says whether the user may see a pipeline's run."""
+    return functools.cache(functools.partial(may_see_run, access, workspace.store))
+
+
+def _unnamed(item: _Told, seen: Callable[[str, str], bool], *, foreign: bool) -> _Told:
+    """Return why a step ran or was reused, without the name of a run that the user may not see."""
+    if foreign:
+        item = msgspec.structs.replace(item, reasons=(FOREIGN,))
+    against = item.explanation.against if item.explanation else None
+    if item.explanation and against and not seen(against.pipeline, against.run):
+        explanation = msgspec.structs.replace(item.explanation, against=None)
+        reasons = explanation.reasons or ("an earlier result is no longer there",)
+        item = msgspec.structs.replace(item, explanation=explanation, reasons=reasons)
+    return item
+
+
+def _without_foreign(item: _T, seen: Callable[[str, str], bool]) -> _T:
+    """Return how a step went, or its plan, without the names of runs that the user may not see."""
+    item = _unnamed(item, seen, foreign=False)
+    origin = item.reused_from
+    if origin is None or seen(origin.pipeline, origin.run):
+        return item
+    outputs = {
+        name: msgspec.structs.replace(made, path="", manifest="") for name, made in item.outputs.items()
+    }
+    return msgspec.structs.replace(item, reused_from=None, reasons=(FOREIGN,), folder="", outputs=outputs)
 
 
 def _find(folder: RunFolder) -> Run | None:
