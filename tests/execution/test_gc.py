@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import threading
 import time
 
@@ -19,6 +20,7 @@ from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.drafts import create_draft
 from airflow_ml_pipelines.core.errors import DataError, NewerDocumentError, StoreError, WorkspaceError
 from airflow_ml_pipelines.core.gc import Policy, Tally, collect, undo
+from airflow_ml_pipelines.core.gc.ledger import Ledger
 from airflow_ml_pipelines.core.lease import acquire_lease
 from airflow_ml_pipelines.core.pinned import pin_pipeline
 from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
@@ -656,14 +658,28 @@ def test_what_killed_writers_left_goes_after_a_day(shop):
         "snapshots/.~1-ab",
         "manifests/ab/.~1-ab",
         "leases/ab/c/.~1-ab",
+        "reuse/set-aside/ab/.~1-ab",
+        "datasets/rows/.~1-ab",
+        "clock/.~1-ab",
     ]
     for name in names:
         (shop.root / name).parent.mkdir(parents=True, exist_ok=True)
         (shop.root / name).write_text("half")
     assert shop.gc(Policy()) == {}
     shop.age(2, *names)
-    assert shop.gc(Policy()) == {("remove", "unfinished file"): 5}
+    assert shop.gc(Policy()) == {("remove", "unfinished file"): 8}
     assert list(shop.root.rglob(".~*")) == []
+
+
+def test_a_temporary_file_that_can_not_be_written_is_told(shop, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Ledger, "add_results", full)
+    with pytest.raises(StoreError, match=r"temporary file \(database or disk is full\): make room in"):
+        collect(shop.workspace, MONTH, delete=True)
+    monkeypatch.undo()
+    shop.gc()
 
 
 def test_records_that_were_set_aside_go_with_an_age(shop):

@@ -6,7 +6,6 @@ A database in a temporary file, so that a workspace with a million results needs
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import tempfile
 from array import array
@@ -14,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import Any, NamedTuple, Self
+
+from airflow_ml_pipelines.core.errors import StoreError
 
 __all__ = ["Digests", "Entry", "Keeps", "Ledger", "Result", "Run"]
 
@@ -112,9 +113,7 @@ class Ledger:
     """The books. What is written is written in batches, before the next question at the latest."""
 
     def __init__(self) -> None:
-        handle, self._file = tempfile.mkstemp(prefix="ml-pipelines-", suffix=".ledger")
-        os.close(handle)
-        self._base = sqlite3.connect(self._file, isolation_level=None)
+        self._base = sqlite3.connect("", isolation_level=None)  # a temporary file that goes with the process
         self._base.executescript(
             f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{_CACHE_KB};{_TABLES}BEGIN"
         )
@@ -124,10 +123,14 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._base.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._file)
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._base.close()
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(
+                f"what clean-up has found can't be kept in a temporary file ({error}): make room in "
+                f"{tempfile.gettempdir()}, or set TMPDIR to another folder, then start again"
+            ) from error
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         batch = self._batches.setdefault(statement, [])

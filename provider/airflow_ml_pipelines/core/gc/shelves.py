@@ -14,6 +14,9 @@ __all__ = ["find_old"]
 
 _KINDS: dict[str, Kind] = {"snapshots": "snapshot", "manifests": "manifest"}
 
+_LOOKED_AT = frozenset({"snapshots", "manifests", "leases", "runs", "reuse", "data"})
+"""Where half-written files are found on the way, or are somebody else's."""
+
 
 def find_old(store: Store, digests: Digests, began: float, older_than: float | None) -> Generator[Item]:
     """Yield what can be removed at once.
@@ -29,10 +32,18 @@ def find_old(store: Store, digests: Digests, began: float, older_than: float | N
                     yield _item("unfinished file", info, "its writer was killed")
             elif info.modified < began - QUIET_SECONDS:
                 yield from _old(shelf, info, digests)
+    yield from _unfinished_elsewhere(store, began)
     if older_than is not None:
         for info in store.walk("reuse/set-aside"):
             if info.modified < began - older_than:
                 yield _item("set-aside record", info, "it was found damaged long ago")
+
+
+def _unfinished_elsewhere(store: Store, began: float) -> Iterator[Item]:
+    for folder in ("reuse/set-aside", *(name for name in store.folders() if name not in _LOOKED_AT)):
+        for info in store.walk(folder, unfinished=True):
+            if is_unfinished(info.path) and info.modified < began - DAY:
+                yield _item("unfinished file", info, "its writer was killed")
 
 
 def _old(shelf: str, info: ObjectInfo, digests: Digests) -> Iterator[Item]:
