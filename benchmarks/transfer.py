@@ -234,7 +234,7 @@ def _rows(server: Any, text: Path, folder: Path, password: str) -> Iterator[Resu
         with Table([DataFile(str(text), text.name, text.name)], {"infer_column_types": False}) as table:
             found = Rows(
                 list(table.columns),
-                table.count(),
+                table.count,
                 lambda file: table.write_rows(str(file), NULL),
                 table.batches,
             )

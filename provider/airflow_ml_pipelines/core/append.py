@@ -32,16 +32,17 @@ class Rows:
     """Rows to append.
 
     :param columns: their names.
-    :param count: how many there are.
-    :param write: writes them into a file as delimited text without a header, with :data:`NULL` for what is missing.
+    :param count: returns how many there are.
+    :param write: writes them into a file as delimited text without a header, with :data:`NULL` for what is missing, and
+        returns how many there were.
     :param batches: gives them as tuples.
     """
 
     def __init__(
         self,
         columns: Sequence[str],
-        count: int,
-        write: Callable[[Path], None],
+        count: Callable[[], int],
+        write: Callable[[Path], int],
         batches: Callable[[int], Iterator[Sequence[Sequence[Any]]]],
     ) -> None:
         self.columns = tuple(columns)
@@ -52,8 +53,8 @@ class Rows:
 
 def append_rows(
     database: Database, table: str, rows: Rows, transfer: str, folder: Path, check: Callable[[], None]
-) -> bool:
-    """Append rows in one transaction; return False where this transfer has done so before.
+) -> tuple[bool, int]:
+    """Append rows in one transaction; return whether it did, or this transfer had before, and how many there are.
 
     :param table: which may be ``schema.table``; letters, digits and ``_``.
     :param transfer: what the transfer is known by.
@@ -72,11 +73,15 @@ def append_rows(
     with closing(connection):
         try:
             _check_columns(_columns(connection, table), rows.columns, what)
-            if not _note(connection, database.kind, table, transfer, rows.count):
+            text = folder / "rows.csv" if database.kind == "postgresql" else None
+            count = rows.count() if text is None else rows.write(text)
+            if not _note(connection, database.kind, table, transfer, count):
                 connection.rollback()
-                return False
-            append = _append_postgresql if database.kind == "postgresql" else _append_any
-            append(connection, database.kind, table, rows, folder, check)
+                return False, count
+            if text is None:
+                _append_any(connection, database.kind, table, rows, check)
+            else:
+                _append_postgresql(connection, table, rows.columns, text, count, check)
             connection.commit()
         except MlPipelinesError:
             connection.rollback()
@@ -88,7 +93,7 @@ def append_rows(
             if error.__class__.__module__.startswith("airflow_ml_pipelines"):
                 raise  # that the work is to end
             raise DataError(f"nothing is appended to {what}: {reason_of(error)}") from None
-    return True
+    return True, count
 
 
 def _columns(connection: Any, table: str) -> tuple[str, ...]:
@@ -130,11 +135,9 @@ def _make_notes(kind: str) -> str:
 
 
 def _append_postgresql(
-    connection: Any, kind: str, table: str, rows: Rows, folder: Path, check: Callable[[], None]
+    connection: Any, table: str, names: Sequence[str], text: Path, count: int, check: Callable[[], None]
 ) -> None:
-    text = folder / "rows.csv"
-    rows.write(text)
-    columns = ", ".join(_quoted(name, kind) for name in rows.columns)
+    columns = ", ".join(_quoted(name, "postgresql") for name in names)
     with connection.cursor() as cursor:
         statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, NULL '{NULL}', ENCODING 'utf8')"
         with cursor.copy(statement) as copy, text.open("rb") as file:
@@ -142,14 +145,11 @@ def _append_postgresql(
                 copy.write(piece)
                 advance(len(piece))
                 check()
-        if cursor.rowcount != rows.count:
-            raise DataError(f"the database took {cursor.rowcount} of {rows.count} rows")
+        if cursor.rowcount != count:
+            raise DataError(f"the database took {cursor.rowcount} of {count} rows")
 
 
-def _append_any(
-    connection: Any, kind: str, table: str, rows: Rows, folder: Path, check: Callable[[], None]
-) -> None:
-    del folder
+def _append_any(connection: Any, kind: str, table: str, rows: Rows, check: Callable[[], None]) -> None:
     columns = ", ".join(_quoted(name, kind) for name in rows.columns)
     marks = ", ".join(["?" if kind == "sqlite" else "%s"] * len(rows.columns))
     statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the database itself

@@ -54,15 +54,14 @@ def append_to_table(
     database = context.workspace.database(spec.database)
     item = context.inputs["source"]
     with _table(source, item.data.tabular, folder, check) as table:
-        count = table.count()
         rows = Rows(
             list(table.columns),
-            count,
+            table.count,
             lambda file: table.write_rows(str(file), NULL),
             table.batches,
         )
         transfer = _transfer_id(context, go, attempt)
-        appended = append_rows(database, spec.table, rows, transfer, folder, check)
+        appended, count = append_rows(database, spec.table, rows, transfer, folder, check)
     if appended:
         tell(f"appended {count} rows to table {spec.table!r} of {database.name}")
     else:

@@ -144,10 +144,11 @@ class Table:
         options = f"FORMAT csv, HEADER true, DELIMITER {quote_value(('value', separator))}"
         self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
 
-    def write_rows(self, path: str, null: str) -> None:
-        """Write the rows as delimited text without a header, with a text for what is missing."""
+    def write_rows(self, path: str, null: str) -> int:
+        """Write the rows as delimited text without a header, with a text for what is missing; return how many."""
         options = f"FORMAT csv, HEADER false, NULLSTR {_text(null)}"
-        self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
+        statement = f"COPY ({self._sql}) TO {_text(path)} ({options})"
+        return int(self._run(lambda: self._connection.execute(statement).fetchall())[0][0])
 
     def batches(self, size: int) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows, so many at once."""
