@@ -38,7 +38,7 @@ def shape(text: str, folder: Path) -> list[str]:
     lines = [line for line in text.splitlines() if not line.endswith("…")]
     for name in (os.path.relpath(folder), str(folder)):
         lines = [line.replace(name, "<folder>") for line in lines]
-    return [re.sub(r"[ ─]+", " ", re.sub(r"\d+\.\d+|:\d{4,5}", "#", line)).strip() for line in lines]
+    return [re.sub(r"[ ─]+", " ", re.sub(r" *\d+\.\d+|:\d{4,5}", "#", line)).strip() for line in lines]
 
 
 @pytest.mark.oldest
