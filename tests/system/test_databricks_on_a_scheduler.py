@@ -67,7 +67,9 @@ def started(tmp_path_factory):
     (dags / "clean.pipeline.yaml").write_text(PIPELINE)
     (dags / "prepare.py").write_text(PREPARE)
     (dags / "compare.py").write_text(COMPARE)
-    (dags / "load.py").write_text("from dag_factory import load_pipelines\n\nload_pipelines()\n")
+    (dags / "load.py").write_text(
+        "from dag_factory import load_pipelines  # an Airflow DAG file\n\nload_pipelines()\n"
+    )
     with DatabricksServer(folder / "databricks").running() as server:
         server.notebook("/Shared/clean", NOTEBOOK)
         variables = {"AIRFLOW_CONN_DATABRICKS_TEST": server.connection()}
