@@ -94,7 +94,9 @@ def test_data_goes_through_spark_and_back_and_nothing_runs_again(started):
     assert workspace.datastore(report.datastore).get(f"{report.path}/count.txt") == b"6"
     kept = json.loads(workspace.store.get(f"{steps['spark'].folder}/databricks.json"))
     assert kept["notebook_exit"] == "6"
-    assert any("runs/get" in text for text in server.requests)
+    assert "has ended." in airflow.task_log("clean", run_id, "spark.run"), "it did not wait in the triggerer"
+    links = airflow.request("GET", f"/api/v2/dags/clean/dagRuns/{run_id}/taskInstances/spark.run/links")
+    assert links["extra_links"]["Databricks run"] == kept["run_page_url"]
 
     again = airflow.trigger("clean", {"least": 4})
     assert airflow.wait_for_run("clean", again, timeout=120) == "success"
