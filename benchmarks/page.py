@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # runs by their do
 
 RUNS = int(os.environ.get("ML_PIPELINES_BENCH_RUNS", "10000"))
 STEPS = 10
-ROUNDS = 60
+ROUNDS = 20
 SHOWN = 50
 
 DAG = f"""
