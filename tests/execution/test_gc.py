@@ -17,7 +17,7 @@ from airflow_ml_pipelines.core import fresh, tombstones
 from airflow_ml_pipelines.core.check import check_workspace
 from airflow_ml_pipelines.core.decide import decide, open_step
 from airflow_ml_pipelines.core.documents import write_document
-from airflow_ml_pipelines.core.drafts import create_draft
+from airflow_ml_pipelines.core.drafts import change_draft, create_draft
 from airflow_ml_pipelines.core.errors import DataError, NewerDocumentError, StoreError, WorkspaceError
 from airflow_ml_pipelines.core.gc import Policy, Tally, collect, undo
 from airflow_ml_pipelines.core.gc.ledger import Ledger
@@ -25,7 +25,7 @@ from airflow_ml_pipelines.core.lease import acquire_lease
 from airflow_ml_pipelines.core.pinned import pin_pipeline
 from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
 from airflow_ml_pipelines.core.progress import told_to
-from airflow_ml_pipelines.core.published import publish
+from airflow_ml_pipelines.core.published import publish, write_status
 from airflow_ml_pipelines.core.runs import RunFolder, open_run
 from airflow_ml_pipelines.core.snapshot import take_snapshot
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec
@@ -327,6 +327,51 @@ def test_snapshots_of_published_pipelines_and_drafts_are_kept(keep, shop):
         shop.gc()
     assert len(list(shop.root.glob("snapshots/*.zip"))) == 3
     assert shop.run(pinned, run_id="again").status == "Finished"
+
+
+def clean(shop, days):
+    """Let time pass, and clean up; return the number of snapshots that are left."""
+    shop.wait(days)
+    shop.gc()
+    return len(list(shop.root.glob("snapshots/*.zip")))
+
+
+def test_of_a_published_pipeline_that_was_deleted_nothing_is_kept_after_a_week(shop):
+    document = publish(shop.workspace, pin_pipeline(shop.workspace, shop.spec))
+    for days in (40, 8, 8):
+        assert clean(shop, days) == 3
+    write_status(shop.workspace.store, document, "Deleted")
+    assert clean(shop, 6) == 3  # a run may be waiting to be planned
+    assert clean(shop, 2) == 0
+
+
+@pytest.mark.parametrize("status", ["Active", "Disabled"])
+def test_a_published_pipeline_that_was_not_deleted_keeps_its_snapshots(status, shop):
+    document = publish(shop.workspace, pin_pipeline(shop.workspace, shop.spec))
+    write_status(shop.workspace.store, document, status)
+    assert [clean(shop, days) for days in (40, 8, 8)] == [3, 3, 3]
+
+
+def test_runs_of_a_published_pipeline_that_was_deleted_keep_their_snapshots(shop):
+    document = publish(shop.workspace, pin_pipeline(shop.workspace, shop.spec))
+    shop.run(document.spec, run_id="published")
+    pin_run(open_run(shop.workspace.store, "published"), "ann")
+    write_status(shop.workspace.store, document, "Deleted")
+    assert [clean(shop, days) for days in (40, 8, 8)] == [3, 3, 3]
+    assert shop.output("r1", "train") == "data one"
+
+
+def test_of_a_draft_the_last_state_counts(shop):
+    first = create_draft(shop.workspace.store, "words", pin_pipeline(shop.workspace, shop.spec))
+    assert [clean(shop, days) for days in (40, 8, 8)] == [3, 3, 3]
+    shop.script("train", "print('another')")
+    another = pin_pipeline(shop.workspace, shop.spec)
+    change_draft(shop.workspace.store, first.id, lambda last: msgspec.structs.replace(last, spec=another))
+    assert clean(shop, 6) == 4
+    assert clean(shop, 2) == 3
+    change_draft(shop.workspace.store, first.id, lambda last: msgspec.structs.replace(last, deleted=True))
+    assert clean(shop, 6) == 3
+    assert clean(shop, 2) == 0
 
 
 def test_snapshots_that_nothing_names_go(shop):

@@ -55,11 +55,10 @@ from airflow_ml_pipelines.core.fresh import removing
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.marking import Marking, describe
 from airflow_ml_pipelines.core.gc.owned import Owned
-from airflow_ml_pipelines.core.gc.policy import GRACE_SECONDS, Policy
+from airflow_ml_pipelines.core.gc.policy import DAY, GRACE_SECONDS, Policy
 from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
 from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tally
-from airflow_ml_pipelines.core.gc.roots import ROOTS, Kept, Root
-from airflow_ml_pipelines.core.gc.run_look import DAY
+from airflow_ml_pipelines.core.gc.roots import ROOTS, Finder, Kept
 from airflow_ml_pipelines.core.gc.shelves import find_old
 from airflow_ml_pipelines.core.gc.survey import Survey
 from airflow_ml_pipelines.core.lease import Lease, acquire_lease
@@ -94,7 +93,7 @@ def collect(
     *,
     delete: bool = False,
     owner: str = "gc",
-    roots: tuple[Callable[[Store], Iterator[Root]], ...] = ROOTS,
+    roots: tuple[Finder, ...] = ROOTS,
     on_item: Callable[[Item], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Report:
@@ -175,7 +174,7 @@ class _Collection:
         self,
         workspace: Workspace,
         policy: Policy,
-        roots: tuple[Callable[[Store], Iterator[Root]], ...],
+        roots: tuple[Finder, ...],
         report: Report,
         stop: Callable[[], bool],
         lease: Lease | None,
@@ -198,7 +197,7 @@ class _Collection:
 
     def _run(self) -> None:
         began = self.began
-        kept = Kept.of(self.store, self.roots)
+        kept = Kept.of(self.store, began, self.roots)
         with Ledger() as ledger:
             survey = Survey(self.store, ledger, kept, began, self.owned, self._check)
             survey.look()

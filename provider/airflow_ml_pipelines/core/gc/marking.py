@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from airflow_ml_pipelines.core.amounts import seconds_text
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.owned import Owned
-from airflow_ml_pipelines.core.gc.policy import Policy
+from airflow_ml_pipelines.core.gc.policy import DAY, Policy
 from airflow_ml_pipelines.core.gc.report import Action, Item
 from airflow_ml_pipelines.core.gc.roots import Kept
-from airflow_ml_pipelines.core.gc.run_look import DAY
 from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.store import Store
 from airflow_ml_pipelines.core.tombstones import MARGIN

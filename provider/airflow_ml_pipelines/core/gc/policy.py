@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["GRACE_SECONDS", "Policy"]
+__all__ = ["DAY", "GRACE_SECONDS", "QUIET_SECONDS", "Policy"]
 
-GRACE_SECONDS: Final = 7 * 24 * 3600.0
+DAY: Final = 24 * 3600.0
+
+GRACE_SECONDS: Final = 7 * DAY
 """How long a tombstone can be taken back, unless something else is said."""
+
+QUIET_SECONDS: Final = 7 * DAY
+"""For how long a run that has not ended may be silent until it counts as lost. What may be needed by one that has not
+said so yet (snapshots, leases) is never removed sooner."""
 
 
 @dataclass(frozen=True)

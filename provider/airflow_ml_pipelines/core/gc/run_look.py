@@ -16,18 +16,13 @@ from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Result
 from airflow_ml_pipelines.core.gc.owned import Owned
+from airflow_ml_pipelines.core.gc.policy import DAY, QUIET_SECONDS
 from airflow_ml_pipelines.core.lease import attempt_key
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 from airflow_ml_pipelines.core.tombstones import NAME, Tombstone, read_tombstone
 from airflow_ml_pipelines.core.walk import ASIDE
 
-__all__ = ["DAY", "QUIET_SECONDS", "Output", "RunLook", "read_part"]
-
-DAY = 24 * 3600.0
-
-QUIET_SECONDS = 7 * DAY
-"""For how long a run that has not ended may be silent until it counts as lost. What may be needed by one that has not
-said so yet (snapshots, leases) is never removed sooner."""
+__all__ = ["Output", "RunLook", "read_part"]
 
 _ENDED = frozenset({"finished", "failed", "canceled", "reused"})
 _T = TypeVar("_T")

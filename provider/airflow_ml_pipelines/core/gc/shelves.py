@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from airflow_ml_pipelines.core.gc.ledger import Digests
+from airflow_ml_pipelines.core.gc.policy import DAY, QUIET_SECONDS
 from airflow_ml_pipelines.core.gc.report import Item, Kind
-from airflow_ml_pipelines.core.gc.run_look import DAY, QUIET_SECONDS
 from airflow_ml_pipelines.core.progress import advance
 from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
 
