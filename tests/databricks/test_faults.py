@@ -46,6 +46,7 @@ def prepared(project):
     return run
 
 
+@pytest.mark.system  # it takes half a minute
 def test_fifty_sequences_of_faults_end_right_or_say_why(project):
     run = prepared(project)
     ended = {"right": 0, "with an error": 0}

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import what they share from the files beside them
 
-NUMBER = os.environ.get("ML_PIPELINES_FAULTS", "10")
+NUMBER = os.environ.get("ML_PIPELINES_FAULTS", "4")
 """How often each test lets something fail: a number, or ``all`` for every moment at which it can."""
 
 
