@@ -57,6 +57,16 @@ def postgres() -> Iterator:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator:
+    from servers.mariadb import MariadbServer
+
+    server = MariadbServer()
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def databricks(tmp_path_factory):
     """A Databricks workspace that runs what is submitted; named by ``AIRFLOW_CONN_DATABRICKS_TEST`` too."""

@@ -63,10 +63,27 @@ class Postgres:
         return self.execute(f"SELECT city, number, price FROM {self.table} ORDER BY number")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+class Mariadb:
+    def __init__(self, server, ws, monkeypatch):
+        self.server = server
+        self.table = f"sales_{next(_numbers)}"
+        self.execute(f"CREATE TABLE {self.table} (city TEXT, number INTEGER NOT NULL, price DOUBLE)")
+        monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(server.connection))
+        Datastore.register(ws, "shop", server.url, connection="shop")
+
+    def execute(self, statement):
+        return self.server.execute(statement.replace('"', "`"))
+
+    def rows(self):
+        return list(self.execute(f"SELECT city, number, price FROM {self.table} ORDER BY number"))
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def shop(request, ws, tmp_path, monkeypatch):
     if request.param == "sqlite":
         return Sqlite(tmp_path, ws, monkeypatch)
+    if request.param == "mariadb":
+        return Mariadb(request.getfixturevalue("mariadb"), ws, monkeypatch)
     return Postgres(request.getfixturevalue("postgres"), ws, monkeypatch)
 
 

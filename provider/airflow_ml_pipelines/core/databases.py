@@ -152,18 +152,33 @@ def _connect(
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(seconds * 1000))])
         return connection
     if kind == "mysql":
-        import pymysql.cursors
-
-        return driver.connect(
-            **settings,
-            connect_timeout=10,
-            read_timeout=seconds,
-            cursorclass=pymysql.cursors.Cursor if write else pymysql.cursors.SSCursor,
-        )
+        return _connect_mysql(driver, settings, seconds, write=write)
     names = {"host": "server"}
     return driver.connect(
         **{names.get(k, k): v for k, v in settings.items()}, timeout=int(seconds), login_timeout=10
     )
+
+
+def _connect_mysql(driver: Any, settings: Mapping[str, Any], seconds: float, *, write: bool) -> Any:
+    import pymysql.cursors
+
+    connection = driver.connect(
+        **settings,
+        connect_timeout=10,
+        read_timeout=seconds + 5,  # the server says more about what it ends itself
+        cursorclass=pymysql.cursors.Cursor if write else pymysql.cursors.SSCursor,
+    )
+    limit = (
+        f"max_statement_time = {seconds}"
+        if "MariaDB" in connection.get_server_info()
+        else f"max_execution_time = {int(seconds * 1000)}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION {limit}")
+        if not write:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            cursor.execute("START TRANSACTION READ ONLY")
+    return connection
 
 
 def _connect_sqlite(path: str, seconds: float, *, write: bool = False) -> Any:
