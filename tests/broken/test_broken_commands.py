@@ -77,8 +77,8 @@ def world(tmp_path, monkeypatch):
 RUN = ["run", "p.pipeline.yaml", "-p", "must=x"]
 
 ARGUMENTS = {
-    "no command": ([], 2, "error: the following arguments are required: COMMAND"),
-    "a command that there is not": (["rnu"], 2, "invalid choice: 'rnu'"),
+    "no command": ([], 2, "usage: ml-pipelines [-h] [--version] COMMAND ..."),
+    "a command that there is not": (["rnu"], 2, "error: argument COMMAND: there is no 'rnu'. Did you mean 'run'?"),
     "no file": (["run"], 2, "error: the following arguments are required: FILE"),
     "an option that there is not": ([*RUN, "--paralel", "2"], 2, "unrecognized arguments: --paralel 2"),
     "no number": ([*RUN, "--parallel", "x"], 2, "expected a number from 1 on, found 'x'"),
@@ -113,7 +113,7 @@ ARGUMENTS = {
     "runs that there are not": (["diff", "one", "two"], 1, "one"),
     "a dataset that there is not": (["datasets", "gone"], 1, "gone"),
     "a run to explain that there is not": (["explain", "gone"], 1, "gone"),
-    "a format that there is not": (["lint", ".", "--format", "xml"], 2, "invalid choice: 'xml'"),
+    "a format that there is not": (["lint", ".", "--format", "xml"], 2, "argument --format: there is no 'xml'. There are: github, json, text."),
     "nothing to check": (["lint", "src"], 2, "error: there is no *.pipeline.yaml in src"),
     "an argument too many": (["schema", "x"], 2, "unrecognized arguments: x"),
 }  # fmt: skip
