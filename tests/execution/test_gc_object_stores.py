@@ -143,7 +143,9 @@ def test_runs_beside_a_clean_up_that_wants_everything_end_well_or_say_why(far):
     cleaner = threading.Thread(target=clean)
     cleaner.start()
     try:
-        runs = [far.run(parameters={"word": word}) for word in ("one", "two", "one", "two")]
+        runs = []
+        while len(runs) < 4 or (not sum(removed) and not errors and len(runs) < 60):
+            runs.append(far.run(parameters={"word": ("one", "two")[len(runs) % 2]}))
     finally:
         ended.set()
         cleaner.join(120)
