@@ -87,7 +87,7 @@ def test_a_step_tells_what_it_read_and_wrote(told):
     assert names(event["inputs"]) == [("file", f"{folder}/dags/data/rows.csv")]
     (output,) = event["outputs"]
     assert output["namespace"] == "file"
-    assert output["name"].startswith(f"{folder}/dags/data/outputs/sales/")
+    assert output["name"].startswith(f"{folder}/dags/data/outputs/")
     assert output["outputFacets"]["outputStatistics"]["size"] == len(FILES["data/rows.csv"])
     assert output["outputFacets"]["outputStatistics"]["fileCount"] == 1
     assert len(output["facets"]["version"]["datasetVersion"]) == 64
