@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,12 @@ def postgres() -> Iterator:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres) -> Callable[[str], str]:
+    """Make an empty database for an Airflow and return its address."""
+    return postgres.create_database
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,7 @@ def test_every_page_with_python_is_known():
         "docs/scripts.md": "a script of a step: tests/runtime",
         "docs/databricks.md": "it needs a workspace of Databricks; its tests have a server that speaks as one",
         "docs/dags.md": "the DAG file of tests/system",
+        "docs/operations.md": "a DAG file of Airflow's alone",
     }
     assert found == {*PAGES, *elsewhere}
 

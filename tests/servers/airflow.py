@@ -71,14 +71,14 @@ class Served:
         return self.tokens[user]
 
     def wait(self, pipeline, run):
-        for _ in range(3000):
+        for _ in range(6000):
             _, found = self.call("GET", f"/api/v2/dags/{pipeline}/dagRuns/{quote(run, safe='')}")
             if found["state"] in ("success", "failed"):
                 return found["state"]
             time.sleep(0.1)
         raise AssertionError(found)
 
-    def airflow_dag(self, dag_id, timeout=90):
+    def airflow_dag(self, dag_id, timeout=180):
         """Wait until Airflow knows a DAG, and return what it says of it."""
         until = time.monotonic() + timeout
         while (answer := self.call("GET", f"/api/v2/dags/{quote(dag_id, safe='')}"))[0] != 200:
@@ -138,10 +138,6 @@ def serve(folder: Path, database: str, **settings: str) -> Iterator[Served]:
             },
         ]
         made = {
-            # as in production; on SQLite, Airflow's API server can lock itself out when several runs are started at once
-            "database.sql_alchemy_conn": database,
-            "database.sql_alchemy_conn_async": database,
-            "database.sql_alchemy_pool_size": "50",  # a request that starts a run takes two connections
             "core.simple_auth_manager_all_admins": "False",
             "core.simple_auth_manager_users": "admin:admin,viewer:viewer",
             "core.simple_auth_manager_passwords_file": str(passwords),
@@ -149,5 +145,5 @@ def serve(folder: Path, database: str, **settings: str) -> Iterator[Served]:
             "ml_pipelines.workspace": str(folder / "ws"),
         }
         given = {name.replace("__", "."): value for name, value in settings.items()}
-        with LocalAirflow(home, dags_folder=dags, settings={**made, **given}) as airflow:
+        with LocalAirflow(home, dags_folder=dags, database=database, settings={**made, **given}) as airflow:
             yield Served(airflow, workspace, folder)

@@ -185,7 +185,7 @@ class Flow:
         return Run(self, run_id)
 
     @staticmethod
-    def wait_until(condition: Callable[[], object], timeout: float = 60) -> None:
+    def wait_until(condition: Callable[[], object], timeout: float = 180) -> None:
         until = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < until, "waited for in vain"
@@ -300,7 +300,7 @@ def workspace_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory, workspace_file) -> Iterator[Airflow]:
+def airflow(tmp_path_factory, workspace_file, new_database) -> Iterator[Airflow]:
     dags = tmp_path_factory.mktemp("dags")
     (dags / "flows.py").write_text(DAG_FILE)
     (dags / "written.py").write_text(WRITTEN)
@@ -311,7 +311,13 @@ def airflow(tmp_path_factory, workspace_file) -> Iterator[Airflow]:
         "ml_pipelines.workspace": str(workspace_file),
         "workers.min_heartbeat_interval": "1",
     }
-    started = Airflow(home, dags_folder=dags, settings=settings, environment={"ML_PIPELINES_CACHE": cache})
+    started = Airflow(
+        home,
+        dags_folder=dags,
+        database=new_database("system"),
+        settings=settings,
+        environment={"ML_PIPELINES_CACHE": cache},
+    )
     with pytest.MonkeyPatch.context() as patch, started:
         patch.setenv("ML_PIPELINES_CACHE", cache)
         yield started
@@ -351,7 +357,7 @@ def fresh(flows) -> list[Flow]:
 @pytest.fixture
 def flow(fresh) -> Flow:
     """A pipeline of this test's own, of which there was one run."""
-    taken = fresh.pop()
+    taken = fresh.pop(0)
     assert taken.airflow.wait_for_run(taken.name, taken.first) == "success"
     assert taken.ran() == ["compare", "prepare", "train"]
     return taken

@@ -32,7 +32,7 @@ REFRESH = 3
 class Airflow(LocalAirflow):
     """An Airflow with both bundles."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, database: str) -> None:
         self.folder = top / "folder"
         self.repository = top / "repository"
         self.log = top / "ran.log"
@@ -55,7 +55,13 @@ class Airflow(LocalAirflow):
         }
         # Airflow 3.1 forgets the other bundles where it looks for this connection in its database
         environment = {"AIRFLOW_CONN_GIT_DEFAULT": "git://"}
-        super().__init__(top / "airflow", dags_folder=self.folder, settings=settings, environment=environment)
+        super().__init__(
+            top / "airflow",
+            dags_folder=self.folder,
+            database=database,
+            settings=settings,
+            environment=environment,
+        )
 
     def script(self, word: str) -> str:
         """A script that says in the log that it ran."""
@@ -104,7 +110,7 @@ class Airflow(LocalAirflow):
             wait_for(lambda before=before: self.dag(dag_id)["last_parsed_time"] != before)
 
 
-def wait_for(condition, timeout: float = 60):
+def wait_for(condition, timeout: float = 180):
     until = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < until, "waited for in vain"
@@ -113,8 +119,8 @@ def wait_for(condition, timeout: float = 60):
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory):
-    airflow = Airflow(tmp_path_factory.mktemp("bundles"))
+def airflow(tmp_path_factory, new_database):
+    airflow = Airflow(tmp_path_factory.mktemp("bundles"), new_database("bundles"))
     (airflow.folder / "write.py").write_text(airflow.script("folder"))
     (airflow.folder / "steady.pipeline.yaml").write_text(GOOD)
     (airflow.repository / "dags/write.py").write_text(airflow.script("old"))

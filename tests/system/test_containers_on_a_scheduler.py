@@ -66,7 +66,7 @@ DIGITS = """
 class Boxed:
     """An Airflow whose steps run in containers and pods."""
 
-    def __init__(self, folder: Path, docker_url: str, image: str, cluster) -> None:
+    def __init__(self, folder: Path, docker_url: str, image: str, cluster, database: str) -> None:
         self.gate = folder / "gate"
         self.dags = folder / "dags"
         self.cluster = cluster
@@ -103,6 +103,7 @@ class Boxed:
         self.airflow = LocalAirflow(
             folder / "airflow",
             dags_folder=self.dags,
+            database=database,
             settings={
                 "ml_pipelines.workspace": str(file),
                 "scheduler.task_instance_heartbeat_timeout": "10",
@@ -147,7 +148,7 @@ class Boxed:
         label, value = workspace_label(self.workspace)
         return self.client.containers(all=True, filters={"label": [f"{label}={value}"]})
 
-    def wait_until(self, condition, timeout: float = 90) -> None:
+    def wait_until(self, condition, timeout: float = 180) -> None:
         until = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < until, "waited for in vain\n" + self.airflow.log_tail()
@@ -155,12 +156,13 @@ class Boxed:
 
 
 @pytest.fixture(scope="module")
-def boxed(docker_url, tmp_path_factory):
+def boxed(docker_url, tmp_path_factory, new_database):
     from servers.docker_engine import BASE_IMAGE
     from servers.kubernetes import KubernetesServer
 
     with KubernetesServer(docker_url).running() as cluster:
-        made = Boxed(tmp_path_factory.mktemp("boxed"), docker_url, BASE_IMAGE, cluster)
+        folder = tmp_path_factory.mktemp("boxed")
+        made = Boxed(folder, docker_url, BASE_IMAGE, cluster, new_database("boxed"))
         with made.airflow:
             yield made
         made.client.close()

@@ -40,7 +40,7 @@ def started(tmp_path):
         yield airflow, dags
 
 
-def wait_for(condition, timeout: float = 60):
+def wait_for(condition, timeout: float = 180):
     until = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < until, "waited for in vain"

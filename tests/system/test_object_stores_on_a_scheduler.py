@@ -50,7 +50,7 @@ SERVERS = ("s3", "azurite")
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory, s3, azurite):
+def started(tmp_path_factory, s3, azurite, new_database):
     folder = tmp_path_factory.mktemp("far")
     dags = folder / "dags"
     connections = {}
@@ -69,7 +69,8 @@ def started(tmp_path_factory, s3, azurite):
     cache = {"ML_PIPELINES_CACHE": str(folder / "cache")}
     known = {name: Connection.parse(json.dumps(found)) for name, found in connections.items()}
     set_connection_source(known.get)  # this process is no task of Airflow's
-    with LocalAirflow(folder / "airflow", dags_folder=dags, environment=cache) as airflow:
+    database = new_database("stores")
+    with LocalAirflow(folder / "airflow", dags_folder=dags, database=database, environment=cache) as airflow:
         for name, found in connections.items():
             body = {**found, "connection_id": name, "extra": json.dumps(found["extra"])}
             airflow.request("POST", "/api/v2/connections", body)

@@ -6,8 +6,8 @@
         run_id = airflow.trigger("digits", {"max_depth": 4})
         assert airflow.wait_for_run("digits", run_id) == "success"
 
-It keeps its database (SQLite), its logs and its configuration in one folder, runs tasks with the LocalExecutor, and
-answers on the loopback interface only, to everybody without a password.
+It keeps its database (SQLite, unless it is given another), its logs and its configuration in one folder, runs tasks with
+the LocalExecutor, and answers on the loopback interface only, to everybody without a password.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class LocalAirflow(AirflowApi):
 
     :param home: the folder of its database, logs and configuration; made where it is missing.
     :param dags_folder: where its DAG files are.
+    :param database: the address of an empty PostgreSQL database, ``postgresql+psycopg://…``: for more than a few runs at
+        once, where SQLite can lock Airflow out.
     :param settings: more of its configuration, ``{"section.option": "value"}``.
     :param environment: more environment variables for all its processes.
     """
@@ -45,6 +47,7 @@ class LocalAirflow(AirflowApi):
         home: Path,
         *,
         dags_folder: Path,
+        database: str | None = None,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -53,6 +56,7 @@ class LocalAirflow(AirflowApi):
         self.home = home.absolute()
         self.dags_folder = dags_folder.absolute()
         self.log_file = self.home / "airflow.log"
+        self._database = _database_settings(database, self.home)
         self._settings = dict(settings or {})
         self._secrets = {
             "api.secret_key": secrets.token_hex(32),
@@ -86,8 +90,6 @@ class LocalAirflow(AirflowApi):
             "core.parallelism": "4",
             "core.simple_auth_manager_all_admins": "True",
             "core.execution_api_server_url": f"{self.url}/execution/",
-            # on a busy machine SQLite's five seconds are not always enough for runs that begin at once
-            "database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60",
             "api.host": "localhost",
             "api.port": str(self.port),
             "api.base_url": self.url,
@@ -97,6 +99,7 @@ class LocalAirflow(AirflowApi):
             "dag_processor.refresh_interval": "5",
             "dag_processor.min_file_process_interval": "5",
             "dag_processor.dag_bundle_storage_path": f"{home}/dag_bundles",
+            **self._database,
             **self._secrets,
             **self._settings,
         }
@@ -173,6 +176,17 @@ class LocalAirflow(AirflowApi):
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _database_settings(database: str | None, home: Path) -> dict[str, str]:
+    if database is None:
+        # on a busy machine SQLite's five seconds are not always enough for runs that begin at once
+        return {"database.sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=60"}
+    return {
+        "database.sql_alchemy_conn": database,
+        "database.sql_alchemy_conn_async": database,
+        "database.sql_alchemy_pool_size": "50",  # a request that starts a run takes two connections
+    }
 
 
 def _free_ports(count: int) -> list[int]:

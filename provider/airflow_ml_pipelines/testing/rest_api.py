@@ -92,7 +92,7 @@ class AirflowApi:
         except ValueError:
             return text
 
-    def wait_for_dag(self, dag_id: str, timeout: float = 90) -> dict[str, Any]:
+    def wait_for_dag(self, dag_id: str, timeout: float = 180) -> dict[str, Any]:
         """Wait until Airflow knows a DAG and return what it says of it."""
         until = time.monotonic() + timeout
         while True:
@@ -128,7 +128,7 @@ class AirflowApi:
         answer: dict[str, Any] = self.request("GET", run_path(dag_id, run_id))
         return answer
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 240) -> str:
         """Wait until a run has ended and return its state, ``success`` or ``failed``."""
         until = time.monotonic() + timeout
         while (state := str(self.run(dag_id, run_id)["state"])) not in _FINAL:
