@@ -48,6 +48,16 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 
 
 @pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    from servers.sftp import SftpServer
+
+    server = SftpServer(tmp_path_factory.mktemp("sftp"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator:
     from servers.postgres import PostgresServer
 

@@ -17,6 +17,7 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.meta import is_strong
 from airflow_ml_pipelines.core.store import LocalStore, Store, is_unfinished, open_store
 
 ODD_NAMES = [
@@ -53,18 +54,20 @@ def make_store(kind, folder, server):
     if kind == "azurite":
         url = server("azurite").bucket("contract")
         return open_store(f"{url}/{next(_numbers)}", **server("azurite").options)
+    if kind == "sftp":
+        return open_store(f"{server('sftp').url}/{next(_numbers)}", **server("sftp").options)
     return open_store(f"{kind}/{secrets.token_hex(4)}")
 
 
 LOCAL = ["local", "fsspec-local", "memory"]
-KINDS = [*LOCAL, "s3", "azurite", *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
+KINDS = [*LOCAL, "s3", "azurite", "sftp", *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
 
 
 @pytest.fixture(params=KINDS)
 def store(request, tmp_path) -> Store:
     store = make_store(request.param, tmp_path, request.getfixturevalue)
     yield store
-    if request.param not in ("s3", "azurite"):  # which end with the tests
+    if request.param not in ("s3", "azurite", "sftp"):  # which end with the tests
         for info in list(store.walk()):
             store.delete(info.path)
 
@@ -212,10 +215,12 @@ class TestCreating:
         store.delete("object")
         assert store.create("object", b"two")
 
-    def test_these_stores_keep_the_promise(self, store):
-        assert store.conditional
+    def test_a_store_says_whether_it_keeps_the_promise(self, store):
+        assert store.conditional is not store.url.startswith("sftp:")
 
     def test_of_many_threads_one_creates(self, store):
+        if not store.conditional:
+            return  # as it says
         with ThreadPoolExecutor(8) as pool:
             for turn in range(30):
                 barrier = threading.Barrier(8)
@@ -286,7 +291,8 @@ class TestListing:
         assert store.folders(folder) == []
 
     def test_more_objects_are_listed_than_a_server_tells_at_once(self, store):
-        wanted = [f"{number % 7}/{number:04}" for number in range(1100)]
+        pages = 240 if store.url.startswith("sftp:") else 1100  # of 100 names, elsewhere of 1,000
+        wanted = [f"{number % 2}/{number:04}" for number in range(pages)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda path: store.put(path, b""), wanted))
         assert paths(store) == sorted(wanted)
@@ -331,7 +337,10 @@ class TestVersions:
         for data in (b"one", b"two", b"six"):
             store.put("object", data)
             versions.append(store.info("object").version)
-        assert versions[0] != versions[1] != versions[2]
+        if store.url.startswith("sftp:"):  # it knows whole seconds: its files are known by their content
+            assert not is_strong(versions[0])
+        else:
+            assert versions[0] != versions[1] != versions[2]
 
 
 class TestDeleting:

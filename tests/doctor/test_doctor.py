@@ -122,7 +122,7 @@ DENIED = "<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist<
 BROKEN = [
     ("nonsense: 1", "workspace file", "error", "unknown field"),
     ("root: workspace.yaml/x", "root", "error", "a part of its path is a file"),
-    ("datastores: {old: 'sftp://host/x'}", "datastore old", "error", "pip install 'airflow-provider-ml-pipelines[sftp]'"),
+    ("datastores: {old: 'smb://host/x'}", "datastore old", "error", "needs a package that is not installed"),
     (
         "datastores: {lake: {url: 's3://b/x', connection: my_s3}}",
         "datastore lake",

@@ -11,7 +11,9 @@ type of the connection                   for URLs               fields
                                                                 ``tenant_id`` with login and password (a service
                                                                 principal); host where it is no public account
 ``google_cloud_platform``, ``gcs``       gs, gcs                extra ``key_path`` or ``keyfile_dict``; ``project``
-``ssh``, ``sftp``                        sftp, ssh              host, port, login, password or extra ``key_file``
+``ssh``, ``sftp``                        sftp, ssh              host, port, login, password or extra ``key_file`` or
+                                                                ``private_key``; extra ``host_key``, without which
+                                                                ``~/.ssh/known_hosts`` has to have the server's
 ``postgres``, ``mysql``, ``mssql``       postgresql, mysql,     host, port, login, password, schema (the database);
                                          mssql                  extra: what the driver takes, such as ``sslmode``
 ``http``                                 http, https            login and password, or password alone (a bearer token)
@@ -220,6 +222,9 @@ def _read_ssh(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any
         "username": connection.login,
         "password": connection.password,
         "key_filename": extra.get("key_file"),
+        "private_key": extra.get("private_key"),
+        "passphrase": extra.get("private_key_passphrase"),
+        "host_key": extra.get("host_key"),
     }
 
 

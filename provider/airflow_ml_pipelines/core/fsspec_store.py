@@ -21,6 +21,7 @@ from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError, did_you_mean
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.meta import object_info
+from airflow_ml_pipelines.core.sftp import SCHEMES, explain_refusal, is_lost, sftp_options
 from airflow_ml_pipelines.core.store import ObjectInfo, check_path, is_unfinished, probe_clock
 from airflow_ml_pipelines.core.walk import ASIDE
 
@@ -66,11 +67,14 @@ class FsspecStore:
     def __init__(self, url: str, **options: object) -> None:
         self.url = url
         self.shown = _without_password(url)
-        self._system, root = _open_system(url, options)
-        protocol = self._system.protocol
+        self._options = options
+        self._lock = threading.Lock()
+        self._opened, root = _open_system(url, options)
+        protocol = self._opened.protocol
         self._protocols = frozenset([protocol] if isinstance(protocol, str) else protocol)
         self._root = root.rstrip("/")
         self._whole = bool(self._protocols & _OBJECT_STORES)
+        self._sftp = url.partition("://")[0].lower() in SCHEMES
 
     def __repr__(self) -> str:
         return f"FsspecStore({self.shown!r})"
@@ -143,8 +147,12 @@ class FsspecStore:
             # an object of the same name as the folder is not below it, and markers of folders are no objects
             if not name.startswith(below) or name.endswith("/") or info.get("type") == "directory":
                 continue
-            if unfinished or not is_unfinished(name):
+            if not unfinished and is_unfinished(name):
+                continue
+            if info.get("type") != "link":
                 yield self._object_info(name[skip:], info)
+            elif (linked := self.info(name[skip:])) is not None:
+                yield linked
 
     def folders(self, path: str = "") -> list[str]:
         top = self._file(path)
@@ -177,6 +185,8 @@ class FsspecStore:
         if self._memory:
             return io.BytesIO(self.get(path))
         with self._errors(path, "read"):
+            if self._sftp and self._system.isdir(self._file(path)):  # which it opens, as if it were a file
+                raise NotFoundError(f"there is no {path!r} in {self.shown}")
             file = self._system.open(self._file(path), "rb")
         details = getattr(file, "details", None)  # S3 opens folders
         if isinstance(details, dict) and details.get("type") == "directory":
@@ -217,6 +227,14 @@ class FsspecStore:
         return probe_clock(self)
 
     @property
+    def _system(self) -> Any:
+        if is_lost(self._opened):
+            with self._lock:
+                if is_lost(self._opened):
+                    self._opened, _ = _open_system(self.url, self._options)
+        return self._opened
+
+    @property
     def _local(self) -> bool:
         return "file" in self._protocols
 
@@ -242,7 +260,7 @@ class FsspecStore:
         return self._file(path)
 
     def _make_folder(self, target: str) -> None:
-        if not self._whole:
+        if not self._whole and not self._sftp:  # where they are made with what is written
             self._system.makedirs(_parent(target), exist_ok=True)
 
     @contextmanager
@@ -269,9 +287,15 @@ class FsspecStore:
         except StoreError:
             raise
         except Exception as error:  # every file system has exceptions of its own
-            if isinstance(error, _ABSENT) and what != "written":
+            if what != "written" and (isinstance(error, _ABSENT) or self._is_folder(path, error)):
                 raise NotFoundError(f"there is no {path!r} in {self.shown}") from None
             raise StoreError(f"{path!r} in {self.shown} can't be {what}: {_text(error)}") from error
+
+    def _is_folder(self, path: str, error: Exception) -> bool:
+        """Return whether an error is what SFTP says of a folder that is taken for a file: no more than that it failed."""
+        with suppress(Exception):
+            return type(error).__name__ == "SFTPFailure" and bool(self._system.isdir(self._file(path)))
+        return False
 
     def _object_info(self, path: str, info: dict[str, Any]) -> ObjectInfo:
         found = object_info(path, info)
@@ -288,7 +312,11 @@ def _open_system(url: str, options: dict[str, object]) -> tuple[Any, str]:
         raise StoreError(f"store {_without_password(url)} needs fsspec: pip install fsspec") from None
     scheme = url.partition("://")[0].rpartition("::")[2]
     try:
-        system, root = fsspec.core.url_to_fs(url, **{"use_listings_cache": False, **options})
+        if scheme in SCHEMES:  # which keeps no listing, and would give out a connection that was lost
+            given = {"skip_instance_cache": True, **sftp_options(options)}
+        else:
+            given = {"use_listings_cache": False, **options}
+        system, root = fsspec.core.url_to_fs(url, **given)
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         how = f"pip install 'airflow-provider-ml-pipelines[{extra}]'" if extra else str(error)
@@ -303,7 +331,8 @@ def _open_system(url: str, options: dict[str, object]) -> tuple[Any, str]:
             f"store {_without_password(url)}: no file system is called {scheme!r}.{known}"
         ) from None
     except Exception as error:
-        raise StoreError(f"store {_without_password(url)} can't be opened: {_text(error)}") from error
+        reason = explain_refusal(error) or _text(error)
+        raise StoreError(f"store {_without_password(url)} can't be opened: {reason}") from error
     return system, str(root)
 
 

@@ -25,7 +25,7 @@ _PROVIDERS = "apache_airflow_provider"
 _PYTHON = ((3, 11), (3, 13))
 _AIRFLOW = (3, 1, 8)
 _OPTIONAL = (
-    "docker", "kubernetes", "s3fs", "adlfs", "gcsfs", "paramiko", "aiohttp", "psycopg", "pymysql", "pymssql", "pandas",
+    "docker", "kubernetes", "s3fs", "adlfs", "gcsfs", "sshfs", "aiohttp", "psycopg", "pymysql", "pymssql", "pandas",
     "libcst", "mlflow-skinny", "pyspark", "apache-airflow-providers-git", "apache-airflow-providers-databricks",
     "apache-airflow-providers-openlineage",
 )  # fmt: skip

@@ -9,8 +9,8 @@ __all__ = ["store_packages"]
 
 _OBSTORE = "obstore>=0.8"
 _FSSPEC = {
-    "sftp": ("fsspec", "paramiko"),
-    "ssh": ("fsspec", "paramiko"),
+    "sftp": ("sshfs",),
+    "ssh": ("sshfs",),
     "http": ("fsspec", "aiohttp"),
     "https": ("fsspec", "aiohttp"),
 }
