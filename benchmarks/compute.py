@@ -18,9 +18,9 @@ from common import Result, pair, peer, seconds
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputPath, OutputSpec, PipelineSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.installers import Pip, Uv, find_uv
 from airflow_ml_pipelines.execution.requirements import collect_requirements
 from airflow_ml_pipelines.execution.runner import run_pipeline

@@ -10,7 +10,7 @@ from pathlib import Path
 from common import BIN, Result, pair, peer, run
 from snapshot import make_tree, walk
 
-from airflow_ml_pipelines.core.statcache import RACY_NS
+from airflow_ml_pipelines.core.files.statcache import RACY_NS
 
 FILES = 100_000
 DEFINITION = """

@@ -136,7 +136,7 @@ def measure() -> list[Result]:
 
 
 def measure_runs(top: Path) -> list[Result]:
-    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.core.runs.new_run import new_run
     from airflow_ml_pipelines.execution.runner import run_pipeline
     from airflow_ml_pipelines.workspace_file import load_workspace
     from dag_factory.definition import PipelineDefinition

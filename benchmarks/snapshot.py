@@ -14,18 +14,18 @@ from pathlib import Path
 
 from common import Result, pair, peer, run, seconds
 
-from airflow_ml_pipelines.core.digest import digest_file
-from airflow_ml_pipelines.core.snapshot import take_snapshot
-from airflow_ml_pipelines.core.statcache import RACY_NS, StatCache
-from airflow_ml_pipelines.core.tree import scan_tree
+from airflow_ml_pipelines.core.files.digest import digest_file
+from airflow_ml_pipelines.core.files.statcache import RACY_NS, StatCache
+from airflow_ml_pipelines.core.files.tree import scan_tree
+from airflow_ml_pipelines.core.steps.snapshot import take_snapshot
 
 TREES = ((10_000, 10 << 10), (100_000, 1 << 10))
 LARGE = 512 << 20
 OURS = """
 import sys
 from pathlib import Path
-from airflow_ml_pipelines.core.snapshot import take_snapshot
-from airflow_ml_pipelines.core.statcache import StatCache
+from airflow_ml_pipelines.core.steps.snapshot import take_snapshot
+from airflow_ml_pipelines.core.files.statcache import StatCache
 print(take_snapshot(Path(sys.argv[1]), cache=StatCache(sys.argv[2])).digest)
 """
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from common import Result, pair
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import OutputPath, OutputSpec, PipelineSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
 

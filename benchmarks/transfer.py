@@ -35,9 +35,9 @@ SUBSET = 20
 OURS = """
 import json, sys
 from pathlib import Path
-from airflow_ml_pipelines.core.locations import find
-from airflow_ml_pipelines.core.statcache import StatCache
-from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.locations import find
+from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files
@@ -223,8 +223,8 @@ def rows(folder: Path) -> list[Result]:
 
 
 def _rows(server: Any, text: Path, folder: Path, password: str) -> Iterator[Result]:
-    from airflow_ml_pipelines.core.append import NULL, Rows, append_rows
-    from airflow_ml_pipelines.core.databases import open_database
+    from airflow_ml_pipelines.core.databases.append import NULL, Rows, append_rows
+    from airflow_ml_pipelines.core.databases.database import open_database
     from airflow_ml_pipelines.runtime.places import DataFile
     from airflow_ml_pipelines.runtime.table_engine import Table
 

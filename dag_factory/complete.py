@@ -43,14 +43,14 @@ def _quiet(find: Callable[[argparse.Namespace], Iterable[str]]) -> Callable[...,
 
 
 def _runs(options: argparse.Namespace) -> Iterable[str]:
-    from airflow_ml_pipelines.core.runs import list_runs
+    from airflow_ml_pipelines.core.runs.folder import list_runs
     from dag_factory.commands.options import open_workspace
 
     return (run for _, run in list_runs(open_workspace(options).store))
 
 
 def _steps(options: argparse.Namespace) -> Iterable[str]:
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.runs.folder import open_run
     from dag_factory.commands.options import open_workspace
     from dag_factory.target import is_target, open_target
 

@@ -10,7 +10,7 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionE
 from dag_factory._check import checked, expect, kind_of
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+    from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
     from dag_factory.workspace import Workspace
 
 __all__ = [
@@ -243,7 +243,7 @@ def open_target(workspace: Workspace, spec: ComputeTargetSpec) -> ComputeTarget:
 
 
 def _register(where: str, workspace: Workspace, name: str, configuration: Any) -> ComputeTarget:
-    from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+    from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
     from airflow_ml_pipelines.execution.targets.registry import check_target
     from dag_factory.workspace import core_of
 

@@ -15,7 +15,7 @@ from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
 from dag_factory.printing import print_line
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, StepDocument
+    from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, StepDocument
     from airflow_ml_pipelines.execution.runner import RunOutcome
 
 __all__ = ["Console"]

@@ -17,7 +17,7 @@ from dag_factory.dataset_files import split_files
 if TYPE_CHECKING:
     import pandas as pd
 
-    import airflow_ml_pipelines.core.workspace as core
+    import airflow_ml_pipelines.core.workspaces.workspace as core
     from airflow_ml_pipelines.core.spec import Data, Fingerprint, InputMode, Location, RegisteredDataset
     from airflow_ml_pipelines.runtime.datasets import MountContext
     from airflow_ml_pipelines.runtime.expressions import Expression

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_ml_pipelines.core.meta import is_strong
+from airflow_ml_pipelines.core.stores.meta import is_strong
 
 if TYPE_CHECKING:
     from dag_factory.dataset import Dataset
@@ -83,7 +83,7 @@ def _same(one: DataFile, two: DataFile) -> bool:
 
 
 def _digest(file: DataFile) -> str:
-    from airflow_ml_pipelines.core.digest import Digester
+    from airflow_ml_pipelines.core.files.digest import Digester
 
     digester = Digester()
     with file.store.open(file.path) as source:

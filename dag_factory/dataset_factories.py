@@ -15,7 +15,7 @@ from dag_factory.datastore import Datastore
 if TYPE_CHECKING:
     import pandas as pd
 
-    import airflow_ml_pipelines.core.workspace as core
+    import airflow_ml_pipelines.core.workspaces.workspace as core
     from airflow_ml_pipelines.core.spec import Location
     from dag_factory.dataset import FileDataset, TabularDataset
 

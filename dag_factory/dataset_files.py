@@ -16,7 +16,7 @@ from dag_factory._check import expect, kind_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    import airflow_ml_pipelines.core.workspace as core
+    import airflow_ml_pipelines.core.workspaces.workspace as core
     from airflow_ml_pipelines.core.spec import Data
     from airflow_ml_pipelines.runtime.expressions import Expression
     from dag_factory.datastore import Datastore
@@ -86,9 +86,9 @@ def write_table(
 
     :raises DataError: where there is no data.
     """
-    from airflow_ml_pipelines.core.digest import digest_file
+    from airflow_ml_pipelines.core.files.digest import digest_file
     from airflow_ml_pipelines.core.spec import Data, Location
-    from airflow_ml_pipelines.core.store import join
+    from airflow_ml_pipelines.core.stores.store import join
     from dag_factory.fetch import open_table
 
     name, folder = _target(where, workspace, target)
@@ -109,8 +109,8 @@ def write_frame(
     where: str, frame: pd.DataFrame, datastore: Datastore, folder: str, *, show_progress: bool
 ) -> str:
     """Write a data frame as a Parquet file, named after what is in it; return its path on the datastore."""
-    from airflow_ml_pipelines.core.digest import digest_file
-    from airflow_ml_pipelines.core.store import join
+    from airflow_ml_pipelines.core.files.digest import digest_file
+    from airflow_ml_pipelines.core.stores.store import join
 
     if type(frame).__module__.partition(".")[0] != "pandas":
         raise TypeError(f"{where}(dataframe=…): expected a pandas data frame, found {kind_of(frame)}")

@@ -13,7 +13,7 @@ from dag_factory.datastore_azure import AzureDatabases, AzureDatastores
 from dag_factory.transfer import download_objects, upload_files
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.core.stores.store import Store
     from dag_factory.data import DataReference
     from dag_factory.workspace import Workspace
 
@@ -76,7 +76,7 @@ class Datastore(AzureDatastores, AzureDatabases):
         :param credentials: options whose values are in environment variables: ``{"secret": "env:NAME"}``.
         :raises WorkspaceError: where a secret is in it, or the workspace file has a datastore of that name.
         """
-        from airflow_ml_pipelines.core.workspace import DatastoreSpec
+        from airflow_ml_pipelines.core.workspaces.workspace import DatastoreSpec
         from dag_factory.workspace import core_of
 
         spec = DatastoreSpec(datastore_name, url, dict(options or {}), connection, dict(credentials or {}))

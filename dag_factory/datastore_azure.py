@@ -15,7 +15,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from dag_factory._check import checked, expect
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.registry import DatastoreSpec
+    from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
     from dag_factory.datastore import Datastore
     from dag_factory.workspace import Workspace
 
@@ -310,7 +310,7 @@ def _spec(
     secrets: Mapping[str, str | None] | None = None,
     connection: str | None = None,
 ) -> DatastoreSpec:
-    from airflow_ml_pipelines.core.registry import DatastoreSpec
+    from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
 
     expect(f"{where}(datastore_name=…)", name, str, what="a name")
     given = {option: value for option, value in (secrets or {}).items() if value}
@@ -341,7 +341,7 @@ def _register(
     where: str, workspace: Workspace, spec: DatastoreSpec, *, overwrite: bool, validate: bool = False
 ) -> Datastore:
     from airflow_ml_pipelines.core.errors import StoreError
-    from airflow_ml_pipelines.core.named import spec_content
+    from airflow_ml_pipelines.core.workspaces.named import spec_content
     from dag_factory.datastore import Datastore
     from dag_factory.workspace import core_of
 

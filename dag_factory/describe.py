@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
     from airflow_ml_pipelines.core.spec import PipelineSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
 __all__ = [

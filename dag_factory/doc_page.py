@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_pipelines.core.credentials import looks_secret, mask_url
 from airflow_ml_pipelines.core.parameters import read_data
 from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, EnvironmentSpec, StepOutput
+from airflow_ml_pipelines.core.stores.credentials import looks_secret, mask_url
 from dag_factory.graph import graph_of, source_text
 from dag_factory.graph_mermaid import mermaid
 from dag_factory.markdown import closed, code, fence, plain, table

@@ -246,8 +246,8 @@ class Environment:
             the interpreter that runs the pipeline.
         :raises WorkspaceError: where it has a secret in it.
         """
-        from airflow_ml_pipelines.core.credentials import check_environment
         from airflow_ml_pipelines.core.spec import EnvironmentSpec
+        from airflow_ml_pipelines.core.stores.credentials import check_environment
 
         where = f"environment {self.name!r}"
         python = self.python

@@ -93,7 +93,7 @@ class Experiment:
 
     def get_runs(self) -> Iterator[PipelineRun]:
         """Yield the experiment's runs, the latest first."""
-        from airflow_ml_pipelines.core.runs import find_runs
+        from airflow_ml_pipelines.core.runs.folder import find_runs
         from dag_factory.run import PipelineRun
 
         documents = [folder.read_run() for folder in find_runs(self.workspace.core.store)]

@@ -14,10 +14,10 @@ from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
 from dag_factory.transfer import download_objects
 
 if TYPE_CHECKING:
-    import airflow_ml_pipelines.core.workspace as core
-    from airflow_ml_pipelines.core.locations import Found
+    import airflow_ml_pipelines.core.workspaces.workspace as core
     from airflow_ml_pipelines.core.spec import Data, TabularFormat
-    from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.core.stores.locations import Found
+    from airflow_ml_pipelines.core.stores.store import Store
     from airflow_ml_pipelines.runtime.table_engine import Table
 
 __all__ = ["DataFile", "fetch_files", "find_folder", "list_files", "open_table"]
@@ -62,8 +62,8 @@ def find_folder(workspace: core.Workspace | None, data: Data) -> str | None:
 
 
 def _find(workspace: core.Workspace | None, data: Data) -> list[Found]:
-    from airflow_ml_pipelines.core.fingerprint import find_location
-    from airflow_ml_pipelines.core.store import open_store
+    from airflow_ml_pipelines.core.keys.fingerprint import find_location
+    from airflow_ml_pipelines.core.stores.store import open_store
 
     def open_datastore(name: str | None) -> Store:
         if workspace is None:
@@ -136,8 +136,8 @@ def open_table(workspace: core.Workspace | None, data: Data) -> Iterator[Table]:
 
 def _answer(workspace: core.Workspace | None, data: Data, target: Path) -> tuple[Data, TabularFormat]:
     """Ask a query; return the data that its answer is."""
-    from airflow_ml_pipelines.core.queries import ask, table_format
     from airflow_ml_pipelines.core.spec import Data, Location
+    from airflow_ml_pipelines.core.steps.queries import ask, table_format
 
     if workspace is None:
         raise WorkspaceError("the query belongs to no workspace: give the Datastore instead of its name")

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.gc import Item, Policy, Report
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["GcReport"]
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.spec import (
     Data,
     DataParameter,
@@ -16,6 +15,7 @@ from airflow_ml_pipelines.core.spec import (
     StepOutput,
     StepSpec,
 )
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 
 __all__ = ["Edge", "Graph", "Kind", "Node", "graph_of", "source_text"]
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, RunFolder, StepDocument
 from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
     from airflow_ml_pipelines.execution.runner import RunOutcome
 
 __all__ = ["Feed", "LocalRun", "find_run", "start_run"]
@@ -126,10 +126,10 @@ _is_registered = False
 def start_run(workspace: Workspace, spec: PipelineSpec, **options: Any) -> LocalRun:
     """Start a run in a thread of its own.
 
-    :param options: see :func:`airflow_ml_pipelines.core.new_run.new_run`.
+    :param options: see :func:`airflow_ml_pipelines.core.runs.new_run.new_run`.
     :raises ParameterError: where a parameter does not exist, or has no value of its type.
     """
-    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.core.runs.new_run import new_run
 
     local = LocalRun(workspace, new_run(spec, **options))
     with _lock:

@@ -9,7 +9,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["check_names", "names_in", "require_names"]
 

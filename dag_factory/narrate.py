@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from airflow_ml_pipelines.core.amounts import seconds_text, size_text
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.diff_files import FileChange
-    from airflow_ml_pipelines.core.differences import Difference, FilesChange
-    from airflow_ml_pipelines.core.runs import OutputDocument, PlanDocument, StepDocument
+    from airflow_ml_pipelines.core.keys.diff_files import FileChange
+    from airflow_ml_pipelines.core.keys.differences import Difference, FilesChange
+    from airflow_ml_pipelines.core.runs.folder import OutputDocument, PlanDocument, StepDocument
 
 __all__ = [
     "narrate_differences",
@@ -68,7 +68,7 @@ def narrate_output(name: str, output: OutputDocument) -> str:
 
 def narrate_differences(differences: Iterable[Difference]) -> list[str]:
     """Return a line a difference, and below it a line a file."""
-    from airflow_ml_pipelines.core.differences import FilesChange
+    from airflow_ml_pipelines.core.keys.differences import FilesChange
 
     lines = []
     for difference in differences:

@@ -13,7 +13,7 @@ from dag_factory._check import checked, kind_of
 from dag_factory.experiment import labels_of
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.drafts import DraftDocument
+    from airflow_ml_pipelines.core.publishing.drafts import DraftDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.pipeline import Pipeline
     from dag_factory.published_pipeline import PublishedPipeline
@@ -59,8 +59,8 @@ class PipelineDraft:
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
         :raises MlPipelinesError: where a source folder or a script is missing.
         """
-        from airflow_ml_pipelines.core.drafts import create_draft
-        from airflow_ml_pipelines.core.published import check_name
+        from airflow_ml_pipelines.core.publishing.drafts import create_draft
+        from airflow_ml_pipelines.core.publishing.published import check_name
         from dag_factory.workspace import core_of
 
         core = core_of("PipelineDraft.create(workspace=…)", workspace)
@@ -82,7 +82,7 @@ class PipelineDraft:
     @checked
     def get(cls, workspace: Workspace, id: str) -> PipelineDraft:  # noqa: A002 - the reference's name
         """Return a draft by its id. :raises WorkspaceError: where there is none."""
-        from airflow_ml_pipelines.core.drafts import read_draft
+        from airflow_ml_pipelines.core.publishing.drafts import read_draft
         from dag_factory.workspace import core_of
 
         return cls(workspace, read_draft(core_of("PipelineDraft.get(workspace=…)", workspace).store, id))
@@ -91,7 +91,7 @@ class PipelineDraft:
     @checked
     def list(cls, workspace: Workspace, tags: Mapping[str, str] | None = None) -> list[PipelineDraft]:
         """Return the drafts that have some tags, the oldest first."""
-        from airflow_ml_pipelines.core.drafts import find_drafts
+        from airflow_ml_pipelines.core.publishing.drafts import find_drafts
         from dag_factory.workspace import core_of
 
         wanted = labels_of(tags)
@@ -143,7 +143,7 @@ class PipelineDraft:
 
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
         """
-        from airflow_ml_pipelines.core.drafts import change_draft
+        from airflow_ml_pipelines.core.publishing.drafts import change_draft
 
         spec = self._document.spec if pipeline is None else _spec(self.workspace, pipeline)
         given = {
@@ -163,7 +163,7 @@ class PipelineDraft:
     @checked
     def add_properties(self, properties: Mapping[str, str]) -> None:
         """Add labels that are not changed any more. :raises DefinitionError: where one has another value already."""
-        from airflow_ml_pipelines.core.drafts import change_draft
+        from airflow_ml_pipelines.core.publishing.drafts import change_draft
 
         def add(last: DraftDocument) -> DraftDocument:
             for key, value in labels_of(properties).items():
@@ -209,7 +209,7 @@ class PipelineDraft:
 
     def delete(self) -> None:
         """Take it away."""
-        from airflow_ml_pipelines.core.drafts import change_draft
+        from airflow_ml_pipelines.core.publishing.drafts import change_draft
 
         change_draft(
             self.workspace.core.store, self.id, lambda last: msgspec.structs.replace(last, deleted=True)
@@ -228,7 +228,7 @@ class PipelineDraft:
 
 def _spec(workspace: Workspace, pipeline: Any) -> PipelineSpec:
     """Return a pipeline, pinned."""
-    from airflow_ml_pipelines.core.pinned import pin_pipeline, pin_run
+    from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline, pin_run
     from dag_factory.pipeline import Pipeline
     from dag_factory.published_pipeline import PublishedPipeline
     from dag_factory.run import PipelineRun

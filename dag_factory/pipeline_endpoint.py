@@ -14,7 +14,7 @@ from dag_factory.published_pipeline import PublishedPipeline
 if TYPE_CHECKING:
     import builtins
 
-    from airflow_ml_pipelines.core.endpoints import EndpointDocument
+    from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument
     from dag_factory.pipeline import Pipeline
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
@@ -48,7 +48,7 @@ class PipelineEndpoint:
         :param pipeline: one that is published already, or one that is published for it, under the endpoint's name.
         :raises WorkspaceError: where there is an endpoint of that name.
         """
-        from airflow_ml_pipelines.core.endpoints import create_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import create_endpoint
         from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.publish(workspace=…)", workspace)
@@ -79,7 +79,7 @@ class PipelineEndpoint:
 
         :raises WorkspaceError: where there is none.
         """
-        from airflow_ml_pipelines.core.endpoints import read_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import read_endpoint
         from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.get(workspace=…)", workspace)
@@ -109,7 +109,7 @@ class PipelineEndpoint:
         """
         from itertools import islice
 
-        from airflow_ml_pipelines.core.endpoints import find_endpoints
+        from airflow_ml_pipelines.core.publishing.endpoints import find_endpoints
         from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.list(workspace=…)", workspace)
@@ -226,7 +226,7 @@ class PipelineEndpoint:
     @checked
     def set_name(self, name: str) -> None:
         """Give the endpoint another name. :raises WorkspaceError: where another one has it."""
-        from airflow_ml_pipelines.core.endpoints import rename_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import rename_endpoint
 
         self._known = rename_endpoint(self.workspace.core.store, self.id, name)
 
@@ -240,14 +240,14 @@ class PipelineEndpoint:
 
     def archive(self) -> None:
         """Disable it and free its name."""
-        from airflow_ml_pipelines.core.endpoints import archive_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import archive_endpoint
 
         self._known = archive_endpoint(self.workspace.core.store, self.id)
 
     @checked
     def reactivate(self, name: str) -> None:
         """Bring it back from the archive, under a name. :raises WorkspaceError: where another one has the name."""
-        from airflow_ml_pipelines.core.endpoints import reactivate_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import reactivate_endpoint
 
         self._known = reactivate_endpoint(self.workspace.core.store, self.id, name)
 
@@ -284,13 +284,13 @@ class PipelineEndpoint:
     # --- within --------------------------------------------------------------------------------------------------
 
     def _document(self) -> EndpointDocument:
-        from airflow_ml_pipelines.core.endpoints import read_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import read_endpoint
 
         self._known = read_endpoint(self.workspace.core.store, identity=self.id)
         return self._known
 
     def _add(self, pipeline: Pipeline | PublishedPipeline, *, default: bool) -> None:
-        from airflow_ml_pipelines.core.endpoints import add_version
+        from airflow_ml_pipelines.core.publishing.endpoints import add_version
 
         published = _published(pipeline, self.name)
         self._known = add_version(self.workspace.core.store, self.id, published.id, default=default)
@@ -304,7 +304,7 @@ class PipelineEndpoint:
         self._change(change)
 
     def _change(self, change: Any) -> None:
-        from airflow_ml_pipelines.core.endpoints import change_endpoint
+        from airflow_ml_pipelines.core.publishing.endpoints import change_endpoint
 
         self._known = change_endpoint(self.workspace.core.store, self.id, change)
 

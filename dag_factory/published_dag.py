@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from airflow_ml_pipelines.core.dag_views import DagEntry, ScheduleEntry
+    from airflow_ml_pipelines.core.publishing.dag_views import DagEntry, ScheduleEntry
     from airflow_ml_pipelines.core.spec import PipelineSpec
 
 __all__ = ["load_published"]
@@ -30,13 +30,13 @@ def load_published(
     """Make the DAG of a published pipeline, unless another is asked for.
 
     :param namespace: where Airflow looks for DAGs: the variables of the DAG file.
-    :param entry: a :class:`~airflow_ml_pipelines.core.dag_views.DagEntry`.
+    :param entry: a :class:`~airflow_ml_pipelines.core.publishing.dag_views.DagEntry`.
     :param workspace: the workspace's file or folder; None for the one that Airflow's configuration names.
     :raises WorkspaceError: where the pipeline is no longer there.
     """
     from airflow.sdk import get_parsing_context
 
-    from airflow_ml_pipelines.core.dag_views import DagEntry
+    from airflow_ml_pipelines.core.publishing.dag_views import DagEntry
 
     wanted = get_parsing_context()
     if wanted.dag_id not in (None, dag_id):
@@ -56,7 +56,7 @@ def load_published(
 def _build(dag_id: str, entry: DagEntry, workspace: str | None, task_id: str | None) -> DAG:
     """Return the DAG that runs a published pipeline."""
     from airflow_ml_pipelines._tasks import open_workspace
-    from airflow_ml_pipelines.core.published import read_published
+    from airflow_ml_pipelines.core.publishing.published import read_published
     from dag_factory.compile import build_dag
 
     document = read_published(open_workspace(workspace).store, entry.pipeline, deleted=True)

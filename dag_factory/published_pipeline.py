@@ -12,7 +12,7 @@ from dag_factory._check import checked, expect
 if TYPE_CHECKING:
     import builtins
 
-    from airflow_ml_pipelines.core.published import PublishedDocument
+    from airflow_ml_pipelines.core.publishing.published import PublishedDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
@@ -40,7 +40,7 @@ class PublishedPipeline:
 
         :raises WorkspaceError: where there is none, or it was deleted.
         """
-        from airflow_ml_pipelines.core.published import read_published
+        from airflow_ml_pipelines.core.publishing.published import read_published
         from dag_factory.workspace import core_of
 
         core = core_of("PublishedPipeline.get(workspace=…)", workspace)
@@ -56,7 +56,7 @@ class PublishedPipeline:
 
         :param active_only: whether those that are disabled are left out.
         """
-        from airflow_ml_pipelines.core.published import find_published
+        from airflow_ml_pipelines.core.publishing.published import find_published
         from dag_factory.workspace import core_of
 
         core = core_of("PublishedPipeline.list(workspace=…)", workspace)
@@ -105,7 +105,7 @@ class PublishedPipeline:
     @property
     def status(self) -> str:
         """``Active``, ``Disabled`` or ``Deleted``."""
-        from airflow_ml_pipelines.core.published import read_status
+        from airflow_ml_pipelines.core.publishing.published import read_status
 
         return read_status(self.workspace.core.store, self._document)
 
@@ -173,7 +173,7 @@ class PublishedPipeline:
 
         :raises WorkspaceError: where it is a version of an endpoint.
         """
-        from airflow_ml_pipelines.core.endpoints import find_endpoints
+        from airflow_ml_pipelines.core.publishing.endpoints import find_endpoints
 
         for endpoint in find_endpoints(self.workspace.core.store, active_only=False):
             if self.id in endpoint.versions and endpoint.status != "Archived":
@@ -194,7 +194,7 @@ class PublishedPipeline:
         save_spec(self._document.spec, path or f"{self.name}.pipeline.yaml")
 
     def _set(self, status: Any) -> None:
-        from airflow_ml_pipelines.core.published import read_status, write_status
+        from airflow_ml_pipelines.core.publishing.published import read_status, write_status
 
         store = self.workspace.core.store
         if read_status(store, self._document) == "Deleted":
@@ -205,9 +205,9 @@ class PublishedPipeline:
 def publish_spec(workspace: Workspace, spec: PipelineSpec, **options: Any) -> PublishedPipeline:
     """Publish a pipeline as it is now.
 
-    :param options: see :func:`airflow_ml_pipelines.core.published.publish`.
+    :param options: see :func:`airflow_ml_pipelines.core.publishing.published.publish`.
     """
-    from airflow_ml_pipelines.core.pinned import pin_pipeline
+    from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
     from dag_factory.names import require_names
 
     require_names(workspace.core, spec)
@@ -216,6 +216,6 @@ def publish_spec(workspace: Workspace, spec: PipelineSpec, **options: Any) -> Pu
 
 def publish_pinned(workspace: Workspace, spec: PipelineSpec, **options: Any) -> PublishedPipeline:
     """Publish a pipeline that is pinned already."""
-    from airflow_ml_pipelines.core.published import publish
+    from airflow_ml_pipelines.core.publishing.published import publish
 
     return PublishedPipeline(workspace, publish(workspace.core, spec, **options))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.server import URL, AirflowServer, find_server, run_path
+from airflow_ml_pipelines.core.workspaces.server import URL, AirflowServer, find_server, run_path
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunFolder
+    from airflow_ml_pipelines.core.runs.folder import RunFolder
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.experiment import Experiment
     from dag_factory.run import PipelineRun
@@ -67,7 +67,7 @@ def find_remote(workspace: Workspace, folder: RunFolder) -> RemoteRun | None:
 
     :param folder: the run's.
     """
-    from airflow_ml_pipelines.core.place import read_place
+    from airflow_ml_pipelines.core.runs.place import read_place
 
     server, place = workspace.core.server, read_place(folder)
     if server is None or place is None:
@@ -92,8 +92,8 @@ def submit_remotely(
     :raises ServerError: where the server can't be reached, or refuses.
     """
     from airflow_ml_pipelines.core.parameters import check_parameters
-    from airflow_ml_pipelines.core.pinned import pin_pipeline
-    from airflow_ml_pipelines.core.published import publish
+    from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
+    from airflow_ml_pipelines.core.publishing.published import publish
     from dag_factory.experiment import labels_of, parameter_values
     from dag_factory.run import PipelineRun
 

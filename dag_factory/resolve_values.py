@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.credentials import check_environment, check_url
 from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.parameters import check_value, read_data
 from airflow_ml_pipelines.core.spec import (
@@ -21,6 +20,7 @@ from airflow_ml_pipelines.core.spec import (
     RegisteredDataset,
     TabularFormat,
 )
+from airflow_ml_pipelines.core.stores.credentials import check_environment, check_url
 from airflow_ml_pipelines.written.problems import Path, Problem, find_problems, show_name
 from dag_factory.definition import DataDefinition, EnvironmentDefinition, ParameterDefinition, TabularOptions
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_ml_pipelines.core.runs import RunDocument
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.runs.folder import RunDocument
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["main", "resume_elsewhere"]
 
 
 def resume_elsewhere(workspace: Workspace, run: RunDocument) -> None:
     """Start a process that finishes a run, and wait for it; say so where that can't be done."""
-    from airflow_ml_pipelines.core.runs import RunFolder
+    from airflow_ml_pipelines.core.runs.folder import RunFolder
 
     if workspace.file is None or not sys.executable:
         sys.stderr.write(f"run {run.run} was canceled, since its process ended: call wait_for_completion()\n")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
     :param arguments: the workspace file, the pipeline's name and the run's id.
     """
-    from airflow_ml_pipelines.core.runs import RunFolder
+    from airflow_ml_pipelines.core.runs.folder import RunFolder
     from airflow_ml_pipelines.workspace_file import load_workspace
     from dag_factory.commands.run import run_here
 

@@ -16,7 +16,7 @@ from airflow_ml_pipelines.core.errors import (
     WorkspaceError,
     did_you_mean,
 )
-from airflow_ml_pipelines.core.runs import RunFolder, open_run
+from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
 from dag_factory._check import checked, expect
 from dag_factory.narrate import narrate_line, narrate_plan, narrate_step
 from dag_factory.step_run import (
@@ -31,7 +31,7 @@ from dag_factory.step_run import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunDocument, StepDocument
+    from airflow_ml_pipelines.core.runs.folder import RunDocument, StepDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.experiment import Experiment
     from dag_factory.local_run import LocalRun
@@ -166,7 +166,7 @@ class PipelineRun:
 
         :param pipeline_id: its id.
         """
-        from airflow_ml_pipelines.core.runs import find_runs
+        from airflow_ml_pipelines.core.runs.folder import find_runs
         from dag_factory.experiment import Experiment
         from dag_factory.workspace import core_of
 
@@ -372,7 +372,7 @@ class PipelineRun:
 
         :raises MlPipelinesError: where the run has no plan, or its files are no longer stored.
         """
-        from airflow_ml_pipelines.core.pinned import pin_run
+        from airflow_ml_pipelines.core.publishing.pinned import pin_run
         from dag_factory.published_pipeline import publish_pinned
 
         if self._local is not None:

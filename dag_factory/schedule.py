@@ -13,9 +13,9 @@ from dag_factory._check import checked, expect, kind_of
 from dag_factory.schedule_recurrence import ScheduleRecurrence, one_of
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.schedules import ScheduleDocument
+    from airflow_ml_pipelines.core.publishing.schedules import ScheduleDocument
+    from airflow_ml_pipelines.core.publishing.watches import Watch
     from airflow_ml_pipelines.core.spec import ParameterSpec
-    from airflow_ml_pipelines.core.watches import Watch
     from dag_factory.datastore import Datastore
     from dag_factory.run import PipelineRun
     from dag_factory.workspace import Workspace
@@ -134,7 +134,7 @@ class Schedule:
     @checked
     def get(cls, workspace: Workspace, id: str) -> Schedule:  # noqa: A002 - the reference's name
         """Return a schedule by its id. :raises WorkspaceError: where there is none."""
-        from airflow_ml_pipelines.core.schedules import read_schedule
+        from airflow_ml_pipelines.core.publishing.schedules import read_schedule
         from dag_factory.workspace import core_of
 
         return cls(workspace, read_schedule(core_of("Schedule.get(workspace=…)", workspace).store, id))
@@ -149,7 +149,7 @@ class Schedule:
         pipeline_endpoint_id: str | None = None,
     ) -> builtins.list[Schedule]:
         """Return the schedules, of one published pipeline or endpoint if that is given, the oldest first."""
-        from airflow_ml_pipelines.core.schedules import find_schedules
+        from airflow_ml_pipelines.core.publishing.schedules import find_schedules
         from dag_factory.workspace import core_of
 
         return [
@@ -199,7 +199,7 @@ class Schedule:
     @property
     def status(self) -> str:
         """``Active`` or ``Disabled``."""
-        from airflow_ml_pipelines.core.schedules import read_schedule
+        from airflow_ml_pipelines.core.publishing.schedules import read_schedule
 
         self._document = read_schedule(self.workspace.core.store, self.id)
         return self._document.status
@@ -338,9 +338,9 @@ class Schedule:
         parameters: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Schedule:
-        from airflow_ml_pipelines.core.published import check_name
-        from airflow_ml_pipelines.core.schedules import create_schedule
-        from airflow_ml_pipelines.core.watches import start
+        from airflow_ml_pipelines.core.publishing.published import check_name
+        from airflow_ml_pipelines.core.publishing.schedules import create_schedule
+        from airflow_ml_pipelines.core.publishing.watches import start
         from dag_factory.schedule_watch import make_watch
         from dag_factory.workspace import core_of
 
@@ -370,7 +370,7 @@ class Schedule:
 
     def _watch(self, given: Mapping[str, Any]) -> Watch:
         """Return what is watched from now on."""
-        from airflow_ml_pipelines.core.watches import start
+        from airflow_ml_pipelines.core.publishing.watches import start
         from dag_factory.schedule_watch import make_watch
 
         kept = self._document.watch
@@ -388,7 +388,7 @@ class Schedule:
         return watch
 
     def _change(self, **fields: Any) -> None:
-        from airflow_ml_pipelines.core.schedules import change_schedule
+        from airflow_ml_pipelines.core.publishing.schedules import change_schedule
 
         self._document = change_schedule(
             self.workspace.core.store, self.id, lambda last: msgspec.structs.replace(last, **fields)
@@ -413,8 +413,8 @@ def _watched(
 
 def _declared(workspace: Workspace, pipeline: str | None, endpoint: str | None) -> tuple[ParameterSpec, ...]:
     """Return the parameters that the scheduled pipeline has."""
-    from airflow_ml_pipelines.core.endpoints import read_endpoint
-    from airflow_ml_pipelines.core.published import read_published
+    from airflow_ml_pipelines.core.publishing.endpoints import read_endpoint
+    from airflow_ml_pipelines.core.publishing.published import read_published
 
     store = workspace.core.store
     if pipeline is None:

@@ -7,11 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
-from airflow_ml_pipelines.core.recurrence import FREQUENCIES, WEEK_DAYS, Recurrence, find_zone, parse_clock
+from airflow_ml_pipelines.core.publishing.recurrence import (
+    FREQUENCIES,
+    WEEK_DAYS,
+    Recurrence,
+    find_zone,
+    parse_clock,
+)
 from dag_factory._check import checked, expect, kind_of
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.recurrence import Frequency
+    from airflow_ml_pipelines.core.publishing.recurrence import Frequency
 
 __all__ = ["ScheduleRecurrence", "one_of"]
 

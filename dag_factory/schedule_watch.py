@@ -13,8 +13,8 @@ from dag_factory.schedule_recurrence import one_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_ml_pipelines.core.publishing.watches import Watch
     from airflow_ml_pipelines.core.spec import ParameterSpec
-    from airflow_ml_pipelines.core.watches import Watch
     from dag_factory.workspace import Workspace
 
 __all__ = ["make_watch"]
@@ -39,7 +39,7 @@ def make_watch(
     :raises DefinitionError: where something can't have its value.
     :raises WorkspaceError: where there is no such datastore, or it can't be listed.
     """
-    from airflow_ml_pipelines.core.watches import RunPer, Watch, list_files
+    from airflow_ml_pipelines.core.publishing.watches import RunPer, Watch, list_files
 
     place = DataPath(datastore, path_on_datastore)
     assert place.datastore_name is not None

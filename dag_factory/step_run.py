@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, NotFoundError, StepFailedError, did_you_mean
 from airflow_ml_pipelines.core.layout import step_run_id
-from airflow_ml_pipelines.core.runs import StepDocument
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 from dag_factory._check import checked
 from dag_factory.narrate import narrate_step
 from dag_factory.transfer import download_objects
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import Origin, OutputDocument
+    from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument
     from airflow_ml_pipelines.core.spec import StepSpec
-    from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.core.stores.store import Store
     from dag_factory.datastore import Datastore
     from dag_factory.experiment import Experiment
     from dag_factory.run import PipelineRun

@@ -14,7 +14,7 @@ from dag_factory.calls import Call, is_ours, show_file
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import ParameterSpec, PipelineSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
     from dag_factory.pipeline import Pipeline
 
 __all__ = ["Target", "is_target", "open_target", "parse_value", "pipelines_in"]

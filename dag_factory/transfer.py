@@ -14,7 +14,7 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_e
 from airflow_ml_pipelines.core.progress import advance, measured
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = ["download_objects", "upload_files"]
 

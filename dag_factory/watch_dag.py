@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-    from airflow_ml_pipelines.core.dag_views import WatchEntry
+    from airflow_ml_pipelines.core.publishing.dag_views import WatchEntry
 
 __all__ = ["build_watch_dag"]
 

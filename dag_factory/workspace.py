@@ -10,7 +10,7 @@ from airflow_ml_pipelines.core.errors import WorkspaceError
 from dag_factory._check import checked, expect, kind_of
 
 if TYPE_CHECKING:
-    import airflow_ml_pipelines.core.workspace as core
+    import airflow_ml_pipelines.core.workspaces.workspace as core
     from dag_factory.compute import ComputeTarget
     from dag_factory.dataset import FileDataset, TabularDataset
     from dag_factory.datastore import Datastore
@@ -144,7 +144,7 @@ class Workspace:
     @property
     def experiments(self) -> dict[str, Experiment]:
         """Every experiment that has a run, by its name."""
-        from airflow_ml_pipelines.core.runs import find_runs
+        from airflow_ml_pipelines.core.runs.folder import find_runs
         from dag_factory.experiment import Experiment
 
         names = {folder.read_run().experiment for folder in find_runs(self.core.store)}
@@ -170,7 +170,7 @@ def core_of(where: str, workspace: Any) -> core.Workspace:
 
     :raises TypeError: where it is no workspace.
     """
-    import airflow_ml_pipelines.core.workspace as core
+    import airflow_ml_pipelines.core.workspaces.workspace as core
 
     if isinstance(workspace, Workspace):
         return workspace.core

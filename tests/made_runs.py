@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_ml_pipelines.core.differences import Earlier, Explanation, ValueChange
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.keys.differences import Earlier, Explanation, ValueChange
 from airflow_ml_pipelines.core.layout import attempt_folder
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
-from airflow_ml_pipelines.core.place import write_place
-from airflow_ml_pipelines.core.runs import (
+from airflow_ml_pipelines.core.runs.folder import (
     Origin,
     OutputDocument,
     PlanDocument,
@@ -18,6 +17,7 @@ from airflow_ml_pipelines.core.runs import (
     StepDocument,
     StepPlan,
 )
+from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.core.spec import (
     EnvironmentSpec,
     InputSpec,
@@ -28,7 +28,7 @@ from airflow_ml_pipelines.core.spec import (
     StepOutput,
     StepSpec,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.runtime.metrics import encode_event
 
 STARTED = 1_790_000_000.0

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
 from fastapi import HTTPException, Request
 
 from airflow_ml_pipelines.core.run_index import RunIndex
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin import PREFIX, access
 from airflow_ml_pipelines.plugin.app import make_app
 from airflow_ml_pipelines.plugin.page import viewer

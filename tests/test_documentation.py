@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ml_pipelines.core.key import FIELDS
+from airflow_ml_pipelines.core.keys.key import FIELDS
 from airflow_ml_pipelines.workspace_file import load_workspace
 from dag_factory.cli import make_parser
 from dag_factory.definition import (

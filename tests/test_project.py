@@ -94,7 +94,9 @@ def test_core_runtime_and_execution_need_neither_airflow_nor_pydantic():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["runtime.launcher", "core.obstore_store", "core.fsspec_store"])
+@pytest.mark.parametrize(
+    "module", ["runtime.launcher", "core.stores.obstore_store", "core.stores.fsspec_store"]
+)
 def test_the_launcher_needs_the_standard_library_and_what_opens_its_stores(module):
     code = (
         "import importlib, sys\n"

@@ -22,8 +22,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.testing import LocalAirflow
 from airflow_ml_pipelines.workspace_file import load_workspace
 

@@ -20,10 +20,10 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.accept import Proposal, Refusal
-    from airflow_ml_pipelines.core.records import Record
-    from airflow_ml_pipelines.core.runs import RunDocument
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.plans.accept import Proposal, Refusal
+    from airflow_ml_pipelines.core.reuse.records import Record
+    from airflow_ml_pipelines.core.runs.folder import RunDocument
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["add"]
 
@@ -67,9 +67,9 @@ def _run(options: argparse.Namespace) -> int:
 def _accept(options: argparse.Namespace, workspace: Workspace, run: RunDocument) -> int:
     import socket
 
-    from airflow_ml_pipelines.core.accept import Proposal, Refusal, accept, propose
     from airflow_ml_pipelines.core.errors import WorkspaceError
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.plans.accept import Proposal, Refusal, accept, propose
+    from airflow_ml_pipelines.core.runs.folder import open_run
     from dag_factory.meters import Meters
     from dag_factory.printing import print_json, print_line
 
@@ -103,7 +103,7 @@ def _accept(options: argparse.Namespace, workspace: Workspace, run: RunDocument)
 
 
 def _undo(options: argparse.Namespace, workspace: Workspace, run: RunDocument) -> int:
-    from airflow_ml_pipelines.core.accept import accepted_steps, take_back
+    from airflow_ml_pipelines.core.plans.accept import accepted_steps, take_back
     from dag_factory.meters import Meters
     from dag_factory.printing import print_json, print_line
 
@@ -173,7 +173,7 @@ def _results(count: int) -> str:
 
 def _line(text: str) -> str:
     """Return what people wrote as one line without secrets."""
-    from airflow_ml_pipelines.core.credentials import mask_url
+    from airflow_ml_pipelines.core.stores.credentials import mask_url
 
     return mask_url(" ".join(text.split()))
 

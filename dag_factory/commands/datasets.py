@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dag_factory.commands.options import Commands, add_json, add_workspace, complete, open_workspace
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.registry import DatasetRecord
+    from airflow_ml_pipelines.core.workspaces.registry import DatasetRecord
 
 __all__ = ["add"]
 

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.runs.folder import open_run
     from airflow_ml_pipelines.execution.diff_runs import diff_runs
     from dag_factory.printing import print_json
 
@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _print(found: RunsDiff) -> None:
-    from airflow_ml_pipelines.core.differences import show_side
+    from airflow_ml_pipelines.core.keys.differences import show_side
     from dag_factory.narrate import narrate_differences
     from dag_factory.printing import moment_text, print_line, print_table
 

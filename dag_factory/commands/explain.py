@@ -19,7 +19,7 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.explain_steps import ExplainedStep
+    from airflow_ml_pipelines.core.plans.explain_steps import ExplainedStep
 
 __all__ = ["add"]
 
@@ -70,8 +70,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _explain_file(options: argparse.Namespace) -> tuple[str, None, tuple[ExplainedStep, ...]]:
-    from airflow_ml_pipelines.core.explain_steps import explain_plan
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.plans.explain_steps import explain_plan
+    from airflow_ml_pipelines.core.runs.folder import open_run
     from dag_factory.meters import Meters
 
     spec, experiment, workspace = open_pipeline(options)
@@ -83,8 +83,8 @@ def _explain_file(options: argparse.Namespace) -> tuple[str, None, tuple[Explain
 
 
 def _explain_run(options: argparse.Namespace) -> tuple[str, str, tuple[ExplainedStep, ...]]:
-    from airflow_ml_pipelines.core.explain_steps import explain_run
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.plans.explain_steps import explain_run
+    from airflow_ml_pipelines.core.runs.folder import open_run
 
     if options.parameter or options.experiment or options.regenerate_outputs:
         raise UsageError(f"{options.what} is a run that was: it has its parameters; give a FILE to set them")

@@ -22,7 +22,7 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["add"]
 
@@ -133,8 +133,8 @@ def _ended(*, stopped: bool) -> int:
 
 
 def _pins(options: argparse.Namespace, workspace: Workspace) -> None:
-    from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.keeping.pins import find_pins, pin_run, unpin_run
+    from airflow_ml_pipelines.core.runs.folder import open_run
     from dag_factory.printing import moment_text, print_json, print_line, print_table
 
     store = workspace.store

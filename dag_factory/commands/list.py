@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dag_factory.commands.options import Commands, UsageError, add_json, add_workspace, open_workspace
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
     from dag_factory.definition import ScheduleDefinition
 
 __all__ = ["add"]
@@ -105,7 +105,7 @@ def _describe(file: Path, workspace: Workspace | None) -> dict[str, Any]:
 
 
 def _last_run(workspace: Workspace, pipeline: str) -> dict[str, Any] | None:
-    from airflow_ml_pipelines.core.runs import find_latest_run
+    from airflow_ml_pipelines.core.runs.folder import find_latest_run
 
     folder = find_latest_run(workspace.store, pipeline)
     if folder is None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunDocument
+    from airflow_ml_pipelines.core.runs.folder import RunDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = [
     "INTERRUPTED",
@@ -228,9 +228,9 @@ def new_run_of(
 ) -> RunDocument:
     """Return a new run with the parameters that were given.
 
-    :param more: further arguments of :func:`~airflow_ml_pipelines.core.new_run.new_run`.
+    :param more: further arguments of :func:`~airflow_ml_pipelines.core.runs.new_run.new_run`.
     """
-    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.core.runs.new_run import new_run
 
     return new_run(
         spec,

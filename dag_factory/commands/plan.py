@@ -16,7 +16,7 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import PlanDocument
+    from airflow_ml_pipelines.core.runs.folder import PlanDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
 
 __all__ = ["add"]
@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_ml_pipelines.core.plan import make_plan
+    from airflow_ml_pipelines.core.plans.plan import make_plan
     from dag_factory.meters import Meters
     from dag_factory.printing import print_json
 

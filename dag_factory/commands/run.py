@@ -18,8 +18,8 @@ from dag_factory.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunDocument
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.runs.folder import RunDocument
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["add", "run_here"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dag_factory.commands.options import Commands, add_json, add_workspace, complete, count, open_workspace
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs import RunFolder
-    from airflow_ml_pipelines.core.store import Store
+    from airflow_ml_pipelines.core.runs.folder import RunFolder
+    from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = ["add"]
 
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_ml_pipelines.core.runs import open_run
+    from airflow_ml_pipelines.core.runs.folder import open_run
 
     workspace = open_workspace(options)
     if options.run is None:
@@ -74,7 +74,7 @@ def _show_run(folder: RunFolder, *, as_json: bool) -> None:
 
 
 def _show_runs(store: Store, limit: int, *, as_json: bool) -> None:
-    from airflow_ml_pipelines.core.runs import find_runs
+    from airflow_ml_pipelines.core.runs.folder import find_runs
     from dag_factory.printing import moment_text, print_json, print_line, print_table
 
     found = sorted(

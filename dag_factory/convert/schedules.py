@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.recurrence import WEEK_DAYS, find_zone
+from airflow_ml_pipelines.core.publishing.recurrence import WEEK_DAYS, find_zone
 from dag_factory.convert.parts import Part
 
 __all__ = ["read_trigger"]

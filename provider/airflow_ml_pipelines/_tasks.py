@@ -13,7 +13,6 @@ import msgspec
 
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, Asset, conf
 from airflow_ml_pipelines.connections import use_airflow_connections
-from airflow_ml_pipelines.core.decide import Go, Hit, Outcome, StepContext, open_step
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DefinitionError,
@@ -21,11 +20,12 @@ from airflow_ml_pipelines.core.errors import (
     NotFoundError,
     WorkspaceError,
 )
-from airflow_ml_pipelines.core.place import read_place
-from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.runs.folder import Origin, RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.core.spec import StepSpec
-from airflow_ml_pipelines.core.store import join
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.decide import Go, Hit, Outcome, StepContext, open_step
+from airflow_ml_pipelines.core.stores.store import join
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import task_url
 
 __all__ = [
@@ -177,7 +177,7 @@ def prepare_step(workspace: Workspace, run: RunDocument, step: StepSpec) -> Step
 
     :raises MlPipelinesError: where its source directory, script, environment or data is missing.
     """
-    from airflow_ml_pipelines.core.plan import Planner
+    from airflow_ml_pipelines.core.plans.plan import Planner
 
     return Planner(workspace, msgspec.structs.replace(run, regenerate_outputs=True)).plan(step)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow_ml_pipelines._airflow import BaseOperatorLink, conf
-from airflow_ml_pipelines.core.server import STEP_ROUTE
+from airflow_ml_pipelines.core.workspaces.server import STEP_ROUTE
 
 __all__ = ["DatabricksRunLink", "ReusedFromLink", "StepLink", "airflow_path", "task_url"]
 
@@ -59,6 +59,6 @@ class DatabricksRunLink(BaseOperatorLink):  # type: ignore[misc]
 def task_url(place: Mapping[str, Any], step: str | None) -> str:
     """Return the address of a step's task, or of the run for None, in Airflow's UI.
 
-    :param place: see :func:`airflow_ml_pipelines.core.place.write_place`.
+    :param place: see :func:`airflow_ml_pipelines.core.runs.place.write_place`.
     """
     return airflow_path(place["dag_id"], place["run_id"], place["tasks"].get(step) or "")

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.fingerprint import find_location
-from airflow_ml_pipelines.core.lineage import StepLineage, Trace
+from airflow_ml_pipelines.core.keys.fingerprint import find_location
 from airflow_ml_pipelines.core.spec import TabularFormat
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.lineage import StepLineage, Trace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["describe_lineage"]
 

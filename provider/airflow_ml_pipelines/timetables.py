@@ -9,13 +9,13 @@ import msgspec
 import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable  # noqa: TID253
 
-from airflow_ml_pipelines.core.recurrence import Recurrence
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
 
 __all__ = ["RecurrenceTimetable"]
 
 
 class RecurrenceTimetable(Timetable):  # type: ignore[misc]
-    """Runs at the times of a :class:`~airflow_ml_pipelines.core.recurrence.Recurrence`.
+    """Runs at the times of a :class:`~airflow_ml_pipelines.core.publishing.recurrence.Recurrence`.
 
     After a while without a scheduler, of the times that were missed the last is made up for, besides the one that
     Airflow had noted as the next already; or all of them, where the DAG's ``catchup`` asks for that.

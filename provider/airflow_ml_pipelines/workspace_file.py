@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.workspace_model import DEFAULT_ROOT, WorkspaceFile, WorkspaceSource, find_problems
 from airflow_ml_pipelines.written.read import build, fit, open_layer
 from airflow_ml_pipelines.written.values import ANYTHING

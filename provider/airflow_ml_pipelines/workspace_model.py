@@ -9,11 +9,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from airflow_ml_pipelines.core.credentials import check_environment, check_options, check_url, variable_name
 from airflow_ml_pipelines.core.errors import ComputeTargetException, WorkspaceError, did_you_mean
-from airflow_ml_pipelines.core.server import TOKEN, AirflowServer, find_server
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import (
+from airflow_ml_pipelines.core.stores.credentials import (
+    check_environment,
+    check_options,
+    check_url,
+    variable_name,
+)
+from airflow_ml_pipelines.core.workspaces.server import TOKEN, AirflowServer, find_server
+from airflow_ml_pipelines.core.workspaces.workspace import (
     BLOB_STORE,
     FILE_STORE,
     LOCAL_TARGET,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ml_pipelines.core import snapshot
-from airflow_ml_pipelines.core.archive import write_archive
+from airflow_ml_pipelines.core.files.archive import write_archive
+from airflow_ml_pipelines.core.steps import snapshot
 from dag_factory.cli import main
 
 PIPELINE = """

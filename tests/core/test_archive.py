@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
-from airflow_ml_pipelines.core.archive import check_name, unpack_archive, write_archive
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import SnapshotError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.archive import check_name, unpack_archive, write_archive
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 
 
 def entry(path, data, *, executable=False):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from airflow_ml_pipelines.core.connections import Connection, connection_options, set_connection_source
 from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.core.stores.connections import Connection, connection_options, set_connection_source
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core.credentials import (
+from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.core.stores.credentials import (
     check_options,
     check_url,
     mask_url,
     resolve_credentials,
     resolve_variables,
 )
-from airflow_ml_pipelines.core.errors import WorkspaceError
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.canonical import canonical_json, compact_json
-from airflow_ml_pipelines.core.diff_files import SHOWN, FileChange, diff_files
 from airflow_ml_pipelines.core.errors import DocumentError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.keys.diff_files import SHOWN, FileChange, diff_files
 
 CONTENT = ["0" * 64, "1" * 64]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core import digest
-from airflow_ml_pipelines.core.digest import CHUNK, Digester, digest_bytes, digest_file
+from airflow_ml_pipelines.core.files import digest
+from airflow_ml_pipelines.core.files.digest import CHUNK, Digester, digest_bytes, digest_file
 
 SIZES = [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 5]
 

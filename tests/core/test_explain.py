@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from airflow_ml_pipelines.core.diff_keys import Files, diff_keys
-from airflow_ml_pipelines.core.differences import (
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.keys.diff_keys import Files, diff_keys
+from airflow_ml_pipelines.core.keys.differences import (
     ArgumentChange,
     Cause,
     Difference,
@@ -17,14 +18,13 @@ from airflow_ml_pipelines.core.differences import (
     ValueChange,
     VariableChange,
 )
-from airflow_ml_pipelines.core.explain import explain_against, explain_miss, root_causes
-from airflow_ml_pipelines.core.history import add_key
-from airflow_ml_pipelines.core.key import digest_key
+from airflow_ml_pipelines.core.keys.key import digest_key
 from airflow_ml_pipelines.core.layout import manifest_path
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
-from airflow_ml_pipelines.core.records import Record, write_record
-from airflow_ml_pipelines.core.runs import Origin
-from airflow_ml_pipelines.core.store import LocalStore
+from airflow_ml_pipelines.core.reuse.explain import explain_against, explain_miss, root_causes
+from airflow_ml_pipelines.core.reuse.history import add_key
+from airflow_ml_pipelines.core.reuse.records import Record, write_record
+from airflow_ml_pipelines.core.runs.folder import Origin
+from airflow_ml_pipelines.core.stores.store import LocalStore
 
 OLD = {
     "schema": 1,

@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core import fingerprint, tree
-from airflow_ml_pipelines.core.diff_files import diff_files
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, StoreError
-from airflow_ml_pipelines.core.fingerprint import fingerprint_data, list_data
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.files import tree
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.files.walk import list_tree
 from airflow_ml_pipelines.core.globs import glob_matcher
-from airflow_ml_pipelines.core.locations import GlobRules, find, split_url
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.keys import fingerprint
+from airflow_ml_pipelines.core.keys.diff_files import diff_files
+from airflow_ml_pipelines.core.keys.fingerprint import fingerprint_data, list_data
 from airflow_ml_pipelines.core.spec import Data, Location
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.store import LocalStore
-from airflow_ml_pipelines.core.walk import list_tree
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.locations import GlobRules, find, split_url
+from airflow_ml_pipelines.core.stores.store import LocalStore
 
 FILES = {
     "train/a.csv": b"a",

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from airflow_ml_pipelines.core import git
-from airflow_ml_pipelines.core.git import git_facts
+from airflow_ml_pipelines.core.files import git
+from airflow_ml_pipelines.core.files.git import git_facts
 
 
 @pytest.fixture(autouse=True)

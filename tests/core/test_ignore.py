@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import SnapshotError
+from airflow_ml_pipelines.core.files.ignore import IGNORE_FILES, NAMES, IgnoreRules
+from airflow_ml_pipelines.core.files.walk import list_tree
+from airflow_ml_pipelines.core.files.wildmatch import IgnorePattern
 from airflow_ml_pipelines.core.globs import translate
-from airflow_ml_pipelines.core.ignore import IGNORE_FILES, NAMES, IgnoreRules
-from airflow_ml_pipelines.core.walk import list_tree
-from airflow_ml_pipelines.core.wildmatch import IgnorePattern
 
 
 def taken(folder, rules):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core.key import FIELDS, digest_key, environment_document, key_document
+from airflow_ml_pipelines.core.keys.key import FIELDS, digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.spec import (
     Data,
     DatabricksSpec,

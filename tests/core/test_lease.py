@@ -5,8 +5,8 @@ import time
 import pytest
 
 from airflow_ml_pipelines.core.layout import lease_folder
-from airflow_ml_pipelines.core.lease import Lease, LeaseDocument, acquire_lease, find_holder
-from airflow_ml_pipelines.core.store import LocalStore
+from airflow_ml_pipelines.core.reuse.lease import Lease, LeaseDocument, acquire_lease, find_holder
+from airflow_ml_pipelines.core.stores.store import LocalStore
 
 KEY = "ab" * 32
 

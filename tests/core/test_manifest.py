@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.canonical import canonical_json, digest_document, pretty_json
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 
 DIGEST = digest_bytes(b"x")
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1)

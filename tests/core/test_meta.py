@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_ml_pipelines.core.meta import is_strong, object_info
+from airflow_ml_pipelines.core.stores.meta import is_strong, object_info
 
 MOMENT = datetime(2026, 6, 30, 12, 0, 0, tzinfo=UTC)
 

@@ -3,10 +3,10 @@
 import pytest
 
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.obstore_options import read_options
-from airflow_ml_pipelines.core.obstore_store import ObstoreStore
-from airflow_ml_pipelines.core.store import open_store
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.obstore_options import read_options
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
+from airflow_ml_pipelines.core.stores.store import open_store
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,10 @@ import pytest
 
 from airflow_ml_pipelines.core import progress
 from airflow_ml_pipelines.core.amounts import seconds_text, size_text
-from airflow_ml_pipelines.core.digest import CHUNK, digest_file
-from airflow_ml_pipelines.core.fingerprint import fingerprint_data
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.files.digest import CHUNK, digest_file
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.files.tree import scan_tree
+from airflow_ml_pipelines.core.keys.fingerprint import fingerprint_data
 from airflow_ml_pipelines.core.progress import (
     Meter,
     ProgressLog,
@@ -20,11 +21,10 @@ from airflow_ml_pipelines.core.progress import (
     progress_text,
     told_to,
 )
-from airflow_ml_pipelines.core.snapshot import take_snapshot
 from airflow_ml_pipelines.core.spec import Data, Location
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.store import LocalStore
-from airflow_ml_pipelines.core.tree import scan_tree
+from airflow_ml_pipelines.core.steps.snapshot import take_snapshot
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.store import LocalStore
 
 
 class Listener:
@@ -114,7 +114,7 @@ def test_bytes_of_new_files_are_counted_while_they_are_read(listener, tmp_path):
 
 
 def test_files_that_are_known_are_not_counted(listener, tmp_path, monkeypatch):
-    monkeypatch.setattr("airflow_ml_pipelines.core.tree.RACY_NS", -1_000_000_000)
+    monkeypatch.setattr("airflow_ml_pipelines.core.files.tree.RACY_NS", -1_000_000_000)
     (tmp_path / "data").mkdir()
     cache = StatCache(tmp_path / "cache")
     (tmp_path / "data/a").write_bytes(bytes(1000))

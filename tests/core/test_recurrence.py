@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.recurrence import Recurrence, find_zone, parse_clock
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence, find_zone, parse_clock
 
 
 def utc(text: str) -> datetime:

@@ -21,7 +21,7 @@ from airflow_ml_pipelines.core.run_index import (
     read_condition,
     steps_savings,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 EVERYTHING = ("one", "two", "secret")
 

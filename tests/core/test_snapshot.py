@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core import snapshot as snapshots
-from airflow_ml_pipelines.core import tree
-from airflow_ml_pipelines.core.archive import unpack_archive
 from airflow_ml_pipelines.core.errors import SnapshotError
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.snapshot import digest_paths, take_snapshot
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.store import LocalStore
+from airflow_ml_pipelines.core.files import tree
+from airflow_ml_pipelines.core.files.archive import unpack_archive
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.steps import snapshot as snapshots
+from airflow_ml_pipelines.core.steps.snapshot import digest_paths, take_snapshot
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.store import LocalStore
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_snapshots.json").read_text("utf-8"))
 

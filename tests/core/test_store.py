@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.store import LocalStore, check_path, join, open_store
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.store import LocalStore, check_path, join, open_store
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from itertools import count
 
 import pytest
 
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, StoreError
-from airflow_ml_pipelines.core.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.locations import find
-from airflow_ml_pipelines.core.statcache import StatCache
-from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.locations import find
+from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
 from airflow_ml_pipelines.core.transfer import streams
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap

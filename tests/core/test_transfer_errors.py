@@ -5,9 +5,9 @@ import subprocess
 import pytest
 
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.locations import find
-from airflow_ml_pipelines.core.statcache import StatCache
-from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.stores.locations import find
+from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.core import statcache, tree, walk
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.tree import scan_file, scan_tree
+from airflow_ml_pipelines.core.files import statcache, tree, walk
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.files.tree import scan_file, scan_tree
 
 not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 

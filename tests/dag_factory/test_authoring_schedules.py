@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_ml_pipelines.core.dag_views import current_view, read_view, write_view
+from airflow_ml_pipelines.core.publishing.dag_views import current_view, read_view, write_view
 from dag_factory import (
     DataPath,
     DataPathComputeBinding,

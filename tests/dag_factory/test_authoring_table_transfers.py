@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from airflow_ml_pipelines.core import append
+from airflow_ml_pipelines.core.databases import append
 from airflow_ml_pipelines.core.errors import StoreError
 from airflow_ml_pipelines.execution import step as execution_step
 from dag_factory import (

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from airflow_ml_pipelines.core.runs import list_runs
+from airflow_ml_pipelines.core.runs.folder import list_runs
 from dag_factory.cli import main
 
 YAML = """

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from airflow_ml_pipelines.core.runs import PlanDocument
+from airflow_ml_pipelines.core.runs.folder import PlanDocument
 from dag_factory.printing import paint, print_json, print_line, print_table
 
 RED = "\033[31m"

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import (
     Data,
     DatabricksSpec,
@@ -19,7 +19,7 @@ from airflow_ml_pipelines.core.spec import (
     StepOutput,
     StepSpec,
 )
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
 NOTEBOOK = """

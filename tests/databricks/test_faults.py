@@ -10,10 +10,10 @@ import pytest
 from servers.databricks import Faults
 
 from airflow_ml_pipelines.core.databricks import client
-from airflow_ml_pipelines.core.decide import Go, Hit, decide, open_step
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import new_run
+from airflow_ml_pipelines.core.steps.decide import Go, Hit, decide, open_step
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.step import run_step
 

@@ -64,7 +64,7 @@ def test_the_provider_s_hook_runs_a_notebook(server, monkeypatch):
 def test_our_client_reads_and_writes_files_everywhere(server, monkeypatch):
     from airflow_ml_pipelines.core.databricks.client import open_client
     from airflow_ml_pipelines.core.errors import NotFoundError
-    from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+    from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 
     monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_TEST", server.connection())
     client = open_client(ComputeTargetSpec("bricks", "databricks", {"connection": "databricks_test"}))

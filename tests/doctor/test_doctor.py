@@ -211,7 +211,7 @@ def test_credentials_are_named_and_never_shown(folder, s3, capsys, monkeypatch):
 
 
 def test_what_code_has_registered_is_looked_at_too(folder):
-    from airflow_ml_pipelines.core.registry import ComputeTargetSpec, DatastoreSpec
+    from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec, DatastoreSpec
     from airflow_ml_pipelines.workspace_file import load_workspace
 
     write(folder)

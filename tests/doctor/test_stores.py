@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.meta import WEAK
-from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.meta import WEAK
+from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
 from airflow_ml_pipelines.doctor.stores import FOLDER, examine_store
 
 

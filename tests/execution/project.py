@@ -1,7 +1,7 @@
 import textwrap
 from pathlib import Path
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import (
     Data,
     InputPath,
@@ -15,7 +15,7 @@ from airflow_ml_pipelines.core.spec import (
     StepOutput,
     StepSpec,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
 COPY = """

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from airflow_ml_pipelines.core import layout
-from airflow_ml_pipelines.core.accept import Proposal, Refusal, accept, accepted_steps, propose, take_back
 from airflow_ml_pipelines.core.check import check_workspace
 from airflow_ml_pipelines.core.errors import (
     DataError,
@@ -15,12 +14,20 @@ from airflow_ml_pipelines.core.errors import (
     SnapshotError,
     WorkspaceError,
 )
-from airflow_ml_pipelines.core.explain_steps import explain_plan, explain_run
 from airflow_ml_pipelines.core.gc import Policy, collect
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.records import SetAside, find_record
+from airflow_ml_pipelines.core.keeping.tombstones import Tombstone, read_tombstone, write_tombstone
+from airflow_ml_pipelines.core.plans.accept import (
+    Proposal,
+    Refusal,
+    accept,
+    accepted_steps,
+    propose,
+    take_back,
+)
+from airflow_ml_pipelines.core.plans.explain_steps import explain_plan, explain_run
+from airflow_ml_pipelines.core.reuse.records import SetAside, find_record
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import OutputSpec
-from airflow_ml_pipelines.core.tombstones import Tombstone, read_tombstone, write_tombstone
 
 WHY = {"by": "ada", "reason": "only a remark", "host": "desk"}
 

@@ -10,14 +10,14 @@ import pytest
 from project import made, step
 
 from airflow_ml_pipelines.core.check import Finding, check_workspace
-from airflow_ml_pipelines.core.dag_views import current_view, write_view
-from airflow_ml_pipelines.core.drafts import create_draft
-from airflow_ml_pipelines.core.endpoints import create_endpoint
-from airflow_ml_pipelines.core.lease import acquire_lease
-from airflow_ml_pipelines.core.pinned import pin_pipeline
-from airflow_ml_pipelines.core.published import publish, write_status
-from airflow_ml_pipelines.core.recurrence import Recurrence
-from airflow_ml_pipelines.core.schedules import create_schedule
+from airflow_ml_pipelines.core.publishing.dag_views import current_view, write_view
+from airflow_ml_pipelines.core.publishing.drafts import create_draft
+from airflow_ml_pipelines.core.publishing.endpoints import create_endpoint
+from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
+from airflow_ml_pipelines.core.publishing.published import publish, write_status
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
+from airflow_ml_pipelines.core.publishing.schedules import create_schedule
+from airflow_ml_pipelines.core.reuse.lease import acquire_lease
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, PipelineSpec, RegisterSpec
 
 

@@ -3,7 +3,7 @@
 import pytest
 from process_target import ProcessTarget
 
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.testing.compute_contract import ComputeTargetContract
 
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from airflow_ml_pipelines.core.documents import write_document
-from airflow_ml_pipelines.core.runs import OutputDocument
+from airflow_ml_pipelines.core.runs.folder import OutputDocument
 from airflow_ml_pipelines.execution.diff_runs import diff_runs
 
 LOG = """

@@ -7,9 +7,9 @@ import pytest
 from project import made, step
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.explain_steps import explain_plan, explain_run, key_document_of
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
+from airflow_ml_pipelines.core.plans.explain_steps import explain_plan, explain_run, key_document_of
+from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.new_run import new_run
 
 
 def told(steps):

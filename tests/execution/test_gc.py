@@ -13,23 +13,23 @@ import msgspec
 import pytest
 from project import Project, made, step
 
-from airflow_ml_pipelines.core import fresh, tombstones
 from airflow_ml_pipelines.core.check import check_workspace
-from airflow_ml_pipelines.core.decide import decide, open_step
 from airflow_ml_pipelines.core.documents import write_document
-from airflow_ml_pipelines.core.drafts import change_draft, create_draft
 from airflow_ml_pipelines.core.errors import DataError, NewerDocumentError, StoreError, WorkspaceError
 from airflow_ml_pipelines.core.gc import Policy, Tally, collect, undo
 from airflow_ml_pipelines.core.gc.ledger import Ledger
-from airflow_ml_pipelines.core.lease import acquire_lease
-from airflow_ml_pipelines.core.pinned import pin_pipeline
-from airflow_ml_pipelines.core.pins import find_pins, pin_run, unpin_run
+from airflow_ml_pipelines.core.keeping import fresh, tombstones
+from airflow_ml_pipelines.core.keeping.pins import find_pins, pin_run, unpin_run
 from airflow_ml_pipelines.core.progress import told_to
-from airflow_ml_pipelines.core.published import publish, write_status
-from airflow_ml_pipelines.core.runs import RunFolder, open_run
-from airflow_ml_pipelines.core.snapshot import take_snapshot
+from airflow_ml_pipelines.core.publishing.drafts import change_draft, create_draft
+from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
+from airflow_ml_pipelines.core.publishing.published import publish, write_status
+from airflow_ml_pipelines.core.reuse.lease import acquire_lease
+from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.decide import decide, open_step
+from airflow_ml_pipelines.core.steps.snapshot import take_snapshot
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
 
 DAY = 24 * 3600.0

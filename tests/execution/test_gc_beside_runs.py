@@ -17,23 +17,25 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ml_pipelines.core import decide, gc, plan
+from airflow_ml_pipelines.core import gc
 from airflow_ml_pipelines.core.canonical import compact_json
 from airflow_ml_pipelines.core.check import check_workspace
-from airflow_ml_pipelines.core.decide import Go, Hit, open_step
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.gc import Policy, collect
 from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
-from airflow_ml_pipelines.core.lease import Lease
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.plan import make_plan
-from airflow_ml_pipelines.core.records import Record, write_record
-from airflow_ml_pipelines.core.runs import Origin, OutputDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.plans import plan
+from airflow_ml_pipelines.core.plans.plan import make_plan
+from airflow_ml_pipelines.core.reuse.lease import Lease
+from airflow_ml_pipelines.core.reuse.records import Record, write_record
+from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import InputSpec, OutputSpec, PipelineSpec, StepOutput, StepSpec
-from airflow_ml_pipelines.core.store import ObjectInfo, is_unfinished
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps import decide
+from airflow_ml_pipelines.core.steps.decide import Go, Hit, open_step
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, is_unfinished
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 DAY = 24 * 3600.0
 GRACE = 30.0
@@ -176,7 +178,7 @@ DATA = "data/workspaceblobstore/"
 def open_world(tmp_path, monkeypatch):
     """Returns a workspace in a world."""
     monkeypatch.setenv("ML_PIPELINES_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("airflow_ml_pipelines.core.new_run.git_facts", lambda _: {})
+    monkeypatch.setattr("airflow_ml_pipelines.core.runs.new_run.git_facts", lambda _: {})
     for item in vars(decide.StepContext).values():
         if isinstance(item, cached_property):  # in Python 3.11 it has a lock that all threads share
             monkeypatch.setattr(item, "lock", nullcontext(), raising=False)
@@ -188,7 +190,7 @@ def open_world(tmp_path, monkeypatch):
             prefix = url.removeprefix("world://root").strip("/")
             return WorldStore(world, url, f"{prefix}/" if prefix else "")
 
-        monkeypatch.setattr("airflow_ml_pipelines.core.workspace.open_store", open_store)
+        monkeypatch.setattr("airflow_ml_pipelines.core.workspaces.workspace.open_store", open_store)
         return workspace
 
     return opened

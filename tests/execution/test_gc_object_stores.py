@@ -11,14 +11,14 @@ import threading
 import pytest
 from project import Project
 
-from airflow_ml_pipelines.core import tombstones
 from airflow_ml_pipelines.core.check import check_workspace
 from airflow_ml_pipelines.core.gc import Policy, collect, undo
-from airflow_ml_pipelines.core.obstore_store import ObstoreStore
-from airflow_ml_pipelines.core.pins import pin_run
-from airflow_ml_pipelines.core.registry import DatastoreSpec
-from airflow_ml_pipelines.core.runs import open_run
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.keeping import tombstones
+from airflow_ml_pipelines.core.keeping.pins import pin_run
+from airflow_ml_pipelines.core.runs.folder import open_run
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 DAY = 24 * 3600.0
 MONTH = Policy(older_than=30 * DAY)

@@ -11,10 +11,10 @@ from project import Project
 from test_gc import Shop, counts
 
 from airflow_ml_pipelines.core.gc import Policy, collect
-from airflow_ml_pipelines.core.registry import DatastoreSpec
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.spec import Data, Location
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 MONTH = Policy(older_than=30 * 24 * 3600.0)
 

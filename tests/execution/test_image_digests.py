@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, PipelineSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.testing import FakeComputeTarget
 

@@ -5,9 +5,9 @@ import time
 
 from project import step
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import Data, InputSpec, Location, PipelineSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.testing import FakeComputeTarget, FakeStep
 

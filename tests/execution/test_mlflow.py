@@ -9,8 +9,8 @@ from servers.mlflow import MlflowServer
 from servers.process import free_port
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.new_run import new_run
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.workspace_file import load_workspace
 

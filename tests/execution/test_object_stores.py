@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from airflow_ml_pipelines.core.registry import DatastoreSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 ALL = ["prepare", "report", "train"]
 
@@ -89,8 +89,8 @@ _RUN = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from project import Project
-    from airflow_ml_pipelines.core.registry import DatastoreSpec
-    from airflow_ml_pipelines.core.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
     workspace = Workspace("far", DatastoreSpec("root", sys.argv[3], connection="server"))
     project = Project(Path(sys.argv[2]), workspace, new=False)
     sys.stdin.readline()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.docker_mounts import Mount, read_mounts
 from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesOptions, KubernetesTarget
 from airflow_ml_pipelines.execution.targets.lines import Lines, MergedLines

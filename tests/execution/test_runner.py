@@ -18,10 +18,10 @@ from airflow_ml_pipelines.core.errors import (
     SnapshotError,
     WorkspaceError,
 )
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.plan import make_plan
-from airflow_ml_pipelines.core.records import find_record
-from airflow_ml_pipelines.core.runs import RunFolder, open_run
+from airflow_ml_pipelines.core.plans.plan import make_plan
+from airflow_ml_pipelines.core.reuse.records import find_record
+from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec, RegisterSpec
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
@@ -376,11 +376,11 @@ RUNNER = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from project import Project
-    import msgspec, airflow_ml_pipelines.core.workspace as w
+    import msgspec, airflow_ml_pipelines.core.workspaces.workspace as w
     import json
     spec = msgspec.json.decode(Path({spec!r}).read_bytes(), type=__import__(
         "airflow_ml_pipelines.core.spec", fromlist=["PipelineSpec"]).PipelineSpec)
-    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.core.runs.new_run import new_run
     from airflow_ml_pipelines.execution.runner import run_pipeline
     workspace = w.Workspace.local({root!r})
     workspace.lease_seconds = {lease}

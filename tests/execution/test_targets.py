@@ -7,7 +7,7 @@ import pytest
 from process_target import ProcessTarget
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets import registry
 from airflow_ml_pipelines.execution.targets.registry import check_target, open_target, read_options
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_ml_pipelines.core.check import Finding, check_workspace
-from airflow_ml_pipelines.core.runs import RunFolder, find_latest_run
+from airflow_ml_pipelines.core.runs.folder import RunFolder, find_latest_run
 from airflow_ml_pipelines.core.spec import Data, Location
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.workspace_file import load_workspace
 
 PARTS = 3

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from shop import Shop
 
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.testing import LocalAirflow
 
 KILLS = int(os.environ.get("ML_PIPELINES_KILLS", "20"))

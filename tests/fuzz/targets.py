@@ -10,19 +10,19 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from airflow_ml_pipelines.core.archive import unpack_archive
 from airflow_ml_pipelines.core.documents import read_document, write_document
-from airflow_ml_pipelines.core.drafts import DraftDocument
-from airflow_ml_pipelines.core.endpoints import EndpointDocument
 from airflow_ml_pipelines.core.errors import DefinitionError, DocumentError, MlPipelinesError, SnapshotError
-from airflow_ml_pipelines.core.history import History
-from airflow_ml_pipelines.core.lease import LeaseDocument
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.pins import Pin
-from airflow_ml_pipelines.core.records import Record
-from airflow_ml_pipelines.core.registry import DatasetRecord, PublishedDocument
-from airflow_ml_pipelines.core.runs import PlanDocument, ResultDocument, RunDocument, StepDocument
-from airflow_ml_pipelines.core.statcache import Table
+from airflow_ml_pipelines.core.files.archive import unpack_archive
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.files.statcache import Table
+from airflow_ml_pipelines.core.keeping.pins import Pin
+from airflow_ml_pipelines.core.publishing.drafts import DraftDocument
+from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument
+from airflow_ml_pipelines.core.reuse.history import History
+from airflow_ml_pipelines.core.reuse.lease import LeaseDocument
+from airflow_ml_pipelines.core.reuse.records import Record
+from airflow_ml_pipelines.core.runs.folder import PlanDocument, ResultDocument, RunDocument, StepDocument
+from airflow_ml_pipelines.core.workspaces.registry import DatasetRecord, PublishedDocument
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.operations import check_operation
 from airflow_ml_pipelines.runtime.result import JobResult

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from airflow_ml_pipelines._tasks import open_workspace
-from airflow_ml_pipelines.core.connections import find_connection, set_connection_source
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.obstore_store import ObstoreStore
+from airflow_ml_pipelines.core.stores.connections import find_connection, set_connection_source
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
 
 # Airflow 3.1 warns of its own code when it reads a connection, and takes an error there for a connection that is none
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from airflow.sdk import DAG  # noqa: TID253
 
-from airflow_ml_pipelines.core.recurrence import Recurrence
-from airflow_ml_pipelines.core.schedules import change_schedule, create_schedule
-from airflow_ml_pipelines.core.watches import Watch, finish, look, start
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
+from airflow_ml_pipelines.core.publishing.schedules import change_schedule, create_schedule
+from airflow_ml_pipelines.core.publishing.watches import Watch, finish, look, start
 from airflow_ml_pipelines.operators.files import FindFilesOperator, FinishFilesOperator, StartRunOperator
 from airflow_ml_pipelines.triggers.files import FilesTrigger
 

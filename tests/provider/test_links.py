@@ -2,8 +2,8 @@ import pytest
 
 from airflow_ml_pipelines._tasks import reused_from_url
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.place import write_place
-from airflow_ml_pipelines.core.runs import Origin, RunFolder
+from airflow_ml_pipelines.core.runs.folder import Origin, RunFolder
+from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.links import ReusedFromLink, StepLink, task_url
 
 PLACE = {"dag_id": "a b", "run_id": "manual__2026+1", "tasks": {"train": "train.run"}}

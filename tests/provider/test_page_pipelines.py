@@ -9,9 +9,9 @@ import pytest
 from made_runs import chain, make_run
 from page_app import UI, page_client
 
-from airflow_ml_pipelines.core.pinned import pin_pipeline
-from airflow_ml_pipelines.core.published import publish, read_published, read_status
-from airflow_ml_pipelines.core.runs import Origin
+from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
+from airflow_ml_pipelines.core.publishing.published import publish, read_published, read_status
+from airflow_ml_pipelines.core.runs.folder import Origin
 from airflow_ml_pipelines.core.spec import (
     Data,
     Location,
@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TabularFormat,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 HERE = {"sec-fetch-site": "same-origin"}
 HOSTILE = "<script>alert(1)</script>"

@@ -10,7 +10,7 @@ import pytest
 from made_runs import chain, make_run
 from page_app import API, UI, page_client
 
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -2,9 +2,9 @@ import pytest
 from airflow.sdk import DAG  # noqa: TID253
 
 from airflow_ml_pipelines._airflow import AirflowFailException
-from airflow_ml_pipelines.core.accept import Proposal, accept, propose
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.plans.accept import Proposal, accept, propose
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.operators.plan import PlanOperator
 

@@ -11,9 +11,8 @@ from airflow.sdk.log import mask_secret  # noqa: TID253
 from msgspec.structs import replace
 
 from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException
-from airflow_ml_pipelines.core.decide import decide, open_step
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.spec import (
     EnvironmentSpec,
     InputPath,
@@ -22,6 +21,7 @@ from airflow_ml_pipelines.core.spec import (
     RegisterSpec,
     Text,
 )
+from airflow_ml_pipelines.core.steps.decide import decide, open_step
 from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
 from dag_factory.cli import main
 

@@ -7,7 +7,7 @@ import pytest
 from airflow.timetables.base import DataInterval, TimeRestriction  # noqa: TID253
 
 from airflow_ml_pipelines import timetables
-from airflow_ml_pipelines.core.recurrence import Recurrence
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
 from airflow_ml_pipelines.timetables import RecurrenceTimetable
 
 DAILY = Recurrence(

@@ -2,9 +2,9 @@ import pytest
 from msgspec.structs import replace
 
 from airflow_ml_pipelines._airflow import AirflowFailException
-from airflow_ml_pipelines.core.decide import Go, decide, open_step
-from airflow_ml_pipelines.core.lease import find_holder
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.reuse.lease import find_holder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.steps.decide import Go, decide, open_step
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from airflow_ml_pipelines.core.layout import record_path
-from airflow_ml_pipelines.core.lease import acquire_lease
+from airflow_ml_pipelines.core.reuse.lease import acquire_lease
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
 
 KEY = "ab" * 32

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, DatastoreSpec
 from airflow_ml_pipelines.workspace_file import create_workspace_file, find_workspace_file, load_workspace
 from airflow_ml_pipelines.workspace_model import WorkspaceFile
 

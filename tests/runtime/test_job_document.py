@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.runtime import job as module
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult

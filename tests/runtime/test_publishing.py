@@ -3,10 +3,10 @@ import stat
 
 import pytest
 
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
-from airflow_ml_pipelines.core.manifest import Entry
-from airflow_ml_pipelines.core.store import LocalStore, open_store
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry
+from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
 from airflow_ml_pipelines.runtime import publishing
 
 WRITE = """

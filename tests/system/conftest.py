@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder
+from airflow_ml_pipelines.core.runs.folder import OutputDocument, RunFolder
 from airflow_ml_pipelines.core.spec import (
     Data,
     InputPath,

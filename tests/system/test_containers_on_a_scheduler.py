@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.targets.labels import workspace_label
 from airflow_ml_pipelines.testing import LocalAirflow

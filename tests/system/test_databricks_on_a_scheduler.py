@@ -87,7 +87,7 @@ def test_data_goes_through_spark_and_back_and_nothing_runs_again(started):
     (request,) = server.submitted
     given = request["tasks"][0]["notebook_task"]["base_parameters"]
     assert set(given) == {"least", "prepared", "cleaned"}, "a parameter of the DAG is among the notebook's"
-    from airflow_ml_pipelines.core.runs import RunFolder
+    from airflow_ml_pipelines.core.runs.folder import RunFolder
 
     steps = RunFolder(workspace.store, "clean", run_id).steps()
     report = steps["compare"].outputs["report"]

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, EnvironmentBuildError
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.registry import DatastoreSpec
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.reaper import reap
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.targets.labels import workspace_label

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import (
     Data,
     InputSpec,
@@ -21,8 +21,8 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TransferSpec,
 )
-from airflow_ml_pipelines.core.store import open_store
-from airflow_ml_pipelines.core.workspace import DatastoreSpec, Workspace
+from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.workspaces.workspace import DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
 KILLS = 10

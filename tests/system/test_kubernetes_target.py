@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.reaper import reap
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.testing.compute_contract import ComputeTargetContract, ContractProject

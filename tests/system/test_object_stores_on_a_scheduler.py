@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from airflow_ml_pipelines.core.connections import Connection, set_connection_source
+from airflow_ml_pipelines.core.stores.connections import Connection, set_connection_source
 from airflow_ml_pipelines.testing import LocalAirflow
 from airflow_ml_pipelines.workspace_file import load_workspace
 

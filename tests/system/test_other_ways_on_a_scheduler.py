@@ -1,6 +1,6 @@
 """Runs without a scheduler, DAGs without a plan, and what Airflow makes of the DAGs."""
 
-from airflow_ml_pipelines.core.new_run import new_run
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.execution.runner import run_pipeline
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 import pytest
 from servers.airflow import API, serve
 
-from airflow_ml_pipelines.core.server import ServerError
+from airflow_ml_pipelines.core.workspaces.server import ServerError
 from dag_factory import (
     ParameterError,
     PipelineEndpoint,

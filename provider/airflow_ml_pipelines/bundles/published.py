@@ -14,8 +14,8 @@ import msgspec
 
 from airflow_ml_pipelines._airflow import BaseDagBundle, conf
 from airflow_ml_pipelines._tasks import open_workspace
-from airflow_ml_pipelines.core.dag_views import DagView, current_view, read_view, write_view
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.publishing.dag_views import DagView, current_view, read_view, write_view
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["PublishedPipelinesBundle", "find_published_bundle", "published_file"]
 

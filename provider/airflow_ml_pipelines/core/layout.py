@@ -6,9 +6,9 @@
     reuse/<ab>/<key>.json             reuse/set-aside/<key>/<n>.json      history/<pipeline>/<step>.json
     leases/<ab>/<key>/<n>.json
     transfers/<ab>/<place>/<n>.json
-    pipelines/<name>/<n>.json         endpoints/, endpoint-names/, drafts/, schedules/: see core.states     dag-views/<digest>.json
+    pipelines/<name>/<n>.json         endpoints/, endpoint-names/, drafts/, schedules/: see publishing.states     dag-views/<digest>.json
     watches/<id>/<n>.json, <n>.done.json
-    workspace.json                    see core.identity
+    workspace.json                    see workspaces.identity
     runs/<pipeline>/<run>/            run.json  plan.json  result.json  failed.json
         steps/<step>.json             steps/<step>/<attempt>/{job.json, result.json, metrics.jsonl, logs/, outputs/, manifests/}
 """

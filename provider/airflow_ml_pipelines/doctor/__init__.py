@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.workspace import Workspace, default_cache_directory
+from airflow_ml_pipelines.core.stores.credentials import mask_url
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace, default_cache_directory
 from airflow_ml_pipelines.doctor.airflow_here import examine_airflow, is_configured
 from airflow_ml_pipelines.doctor.findings import Examination, Finding, Level, examine_all
 from airflow_ml_pipelines.doctor.machine import examine_cache, examine_environments, examine_versions

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from airflow_ml_pipelines.core.amounts import seconds_text
-from airflow_ml_pipelines.core.credentials import mask_url
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.stores.credentials import mask_url
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.doctor.findings import Finding
 from airflow_ml_pipelines.doctor.machine import installed
 from airflow_ml_pipelines.execution.targets.pools import pool_of

@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from airflow_ml_pipelines.core.amounts import seconds_text
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import MlPipelinesError, explain_os_error
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 
 __all__ = ["Examination", "Finding", "Level", "examine_all"]
 

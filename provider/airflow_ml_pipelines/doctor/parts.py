@@ -10,13 +10,13 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from airflow_ml_pipelines.core.connections import find_connection
-from airflow_ml_pipelines.core.credentials import mask_url, variable_name
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.registry import is_database
-from airflow_ml_pipelines.core.server import AirflowServer, ServerError, find_server
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.workspace import (
+from airflow_ml_pipelines.core.stores.connections import find_connection
+from airflow_ml_pipelines.core.stores.credentials import mask_url, variable_name
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.core.workspaces.registry import is_database
+from airflow_ml_pipelines.core.workspaces.server import AirflowServer, ServerError, find_server
+from airflow_ml_pipelines.core.workspaces.workspace import (
     BLOB_STORE,
     FILE_STORE,
     ComputeTargetSpec,

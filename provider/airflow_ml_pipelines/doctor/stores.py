@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
-from airflow_ml_pipelines.core.meta import WEAK
-from airflow_ml_pipelines.core.store import CLOCK, Store
+from airflow_ml_pipelines.core.stores.meta import WEAK
+from airflow_ml_pipelines.core.stores.store import CLOCK, Store
 from airflow_ml_pipelines.doctor.findings import Finding
 
 __all__ = ["FOLDER", "SKEW_SECONDS", "examine_store"]

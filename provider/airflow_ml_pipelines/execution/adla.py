@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import OutputSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.options import TargetOptions
 from airflow_ml_pipelines.execution.targets.port import Log
 from airflow_ml_pipelines.execution.targets.refusing import RefusingTarget

@@ -9,13 +9,13 @@ from typing import Any
 
 from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient
-from airflow_ml_pipelines.core.decide import StepContext
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DataError,
     MlPipelinesError,
     NotFoundError,
 )
+from airflow_ml_pipelines.core.steps.decide import StepContext
 from airflow_ml_pipelines.execution.job import output_destination
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Place
 from airflow_ml_pipelines.runtime.publishing import stored_manifest

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from airflow_ml_pipelines.core.databricks.urls import spark_url
-from airflow_ml_pipelines.core.decide import StepContext
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.inputs import ResolvedInput
-from airflow_ml_pipelines.core.key import resolve_arguments, resolve_parameters
-from airflow_ml_pipelines.core.locations import split_url
+from airflow_ml_pipelines.core.keys.key import resolve_arguments, resolve_parameters
 from airflow_ml_pipelines.core.spec import InputPath, OutputPath, Text
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.decide import StepContext
+from airflow_ml_pipelines.core.steps.inputs import ResolvedInput
+from airflow_ml_pipelines.core.stores.locations import split_url
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.job import output_destination
 
 __all__ = ["Given", "give"]

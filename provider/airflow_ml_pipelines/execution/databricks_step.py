@@ -15,9 +15,9 @@ from airflow_ml_pipelines.core.databricks.code import fetch_notebooks, open_shel
 from airflow_ml_pipelines.core.databricks.notebook import is_notebook
 from airflow_ml_pipelines.core.databricks.request import submit_request, token_of
 from airflow_ml_pipelines.core.databricks.upload import notebook_path, upload_snapshot
-from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError
 from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, DatabricksSpec, EnvironmentSpec, OutputSpec
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.databricks_job import DatabricksJob
 from airflow_ml_pipelines.execution.databricks_ports import give
 from airflow_ml_pipelines.execution.handover import (

@@ -8,13 +8,19 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.diff_files import diff_files
-from airflow_ml_pipelines.core.diff_keys import diff_values
-from airflow_ml_pipelines.core.differences import Difference, FilesChange, ValueChange
 from airflow_ml_pipelines.core.errors import MlPipelinesError, NotFoundError
-from airflow_ml_pipelines.core.explain_steps import ExplainedStep, explain_run
-from airflow_ml_pipelines.core.runs import OutputDocument, RunFolder, RunStatus, StepDocument, StepStatus
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.keys.diff_files import diff_files
+from airflow_ml_pipelines.core.keys.diff_keys import diff_values
+from airflow_ml_pipelines.core.keys.differences import Difference, FilesChange, ValueChange
+from airflow_ml_pipelines.core.plans.explain_steps import ExplainedStep, explain_run
+from airflow_ml_pipelines.core.runs.folder import (
+    OutputDocument,
+    RunFolder,
+    RunStatus,
+    StepDocument,
+    StepStatus,
+)
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
 __all__ = ["RunSide", "RunsDiff", "StepDiff", "StepSide", "diff_runs"]

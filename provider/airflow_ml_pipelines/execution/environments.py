@@ -20,11 +20,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_ml_pipelines.core.canonical import digest_document
-from airflow_ml_pipelines.core.credentials import mask_url
-from airflow_ml_pipelines.core.digest import digest_file
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError
+from airflow_ml_pipelines.core.files.digest import digest_file
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 from airflow_ml_pipelines.execution.installers import ASIDE, Installer, choose_installer, find_conda
 from airflow_ml_pipelines.execution.interpreters import check_interpreter, find_python
 from airflow_ml_pipelines.execution.locks import locked

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.canonical import pretty_json
-from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
-from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.targets.port import (
     SCHEMA,

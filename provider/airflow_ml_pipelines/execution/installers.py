@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import unquote
 
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 from airflow_ml_pipelines.execution.requirements import Requirements, expand_variables
 
 __all__ = [

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.credentials import resolve_variables, secret_variables
-from airflow_ml_pipelines.core.decide import StepContext
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.inputs import ResolvedInput
-from airflow_ml_pipelines.core.key import resolve_arguments, resolve_parameters
+from airflow_ml_pipelines.core.keys.key import resolve_arguments, resolve_parameters
 from airflow_ml_pipelines.core.layout import segment, step_run_id
-from airflow_ml_pipelines.core.locations import split_url
 from airflow_ml_pipelines.core.spec import OutputSpec
-from airflow_ml_pipelines.core.store import check_path, join
+from airflow_ml_pipelines.core.steps.decide import StepContext
+from airflow_ml_pipelines.core.steps.inputs import ResolvedInput
+from airflow_ml_pipelines.core.stores.credentials import resolve_variables, secret_variables
+from airflow_ml_pipelines.core.stores.locations import split_url
+from airflow_ml_pipelines.core.stores.store import check_path, join
 from airflow_ml_pipelines.runtime.job import Job, JobInput, JobOutput, JobSource, JobWorkspace, RunIds
 
 __all__ = ["make_job", "output_destination"]

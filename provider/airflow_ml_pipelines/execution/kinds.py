@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Protocol
 
-from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.spec import OutputSpec
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
 from airflow_ml_pipelines.execution.targets.port import Log
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_ml_pipelines.core.errors import NotFoundError
-from airflow_ml_pipelines.core.runs import RunFolder
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.handover import place_path
 from airflow_ml_pipelines.execution.step import SIGN_OF_LIFE
 from airflow_ml_pipelines.execution.targets.port import Owner, Reaped

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import EnvironmentBuildError
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 
 __all__ = ["Requirements", "collect_requirements", "conda_to_pip", "expand_variables", "python_version"]
 

@@ -14,11 +14,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from airflow_ml_pipelines.core.decide import Hit, Wait, decide, open_step
 from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError, StoreError, explain_os_error
-from airflow_ml_pipelines.core.plan import make_plan
-from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, RunStatus, StepDocument
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.plans.plan import make_plan
+from airflow_ml_pipelines.core.runs.folder import (
+    PlanDocument,
+    RunDocument,
+    RunFolder,
+    RunStatus,
+    StepDocument,
+)
+from airflow_ml_pipelines.core.steps.decide import Hit, Wait, decide, open_step
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.step import run_step
 from airflow_ml_pipelines.execution.targets.pools import max_nodes
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 import msgspec
 
 from airflow_ml_pipelines.core.canonical import compact_json
-from airflow_ml_pipelines.core.decide import Go, StepContext, claim_results
 from airflow_ml_pipelines.core.errors import (
     DataError,
     MlPipelinesError,
@@ -17,18 +16,19 @@ from airflow_ml_pipelines.core.errors import (
     StepFailedError,
     StoreError,
 )
-from airflow_ml_pipelines.core.fresh import freshen
-from airflow_ml_pipelines.core.history import add_key
-from airflow_ml_pipelines.core.inputs import keep_input_manifests
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.keeping.fresh import freshen
 from airflow_ml_pipelines.core.layout import manifest_path, step_run_id
-from airflow_ml_pipelines.core.lease import Lease, acquire_lease, attempt_key
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.records import Record, write_record
-from airflow_ml_pipelines.core.register import register_outputs
-from airflow_ml_pipelines.core.runs import Origin, OutputDocument, StepDocument
-from airflow_ml_pipelines.core.sources import Sources
+from airflow_ml_pipelines.core.reuse.history import add_key
+from airflow_ml_pipelines.core.reuse.lease import Lease, acquire_lease, attempt_key
+from airflow_ml_pipelines.core.reuse.records import Record, write_record
+from airflow_ml_pipelines.core.reuse.verify import verify_output
+from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument, StepDocument
 from airflow_ml_pipelines.core.spec import OutputSpec
-from airflow_ml_pipelines.core.verify import verify_output
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext, claim_results
+from airflow_ml_pipelines.core.steps.inputs import keep_input_manifests
+from airflow_ml_pipelines.core.steps.register import register_outputs
+from airflow_ml_pipelines.core.steps.sources import Sources
 from airflow_ml_pipelines.execution.handover import read_place, write_place
 from airflow_ml_pipelines.execution.kinds import Kind, open_kind
 from airflow_ml_pipelines.execution.mlflow import tell_mlflow

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_ml_pipelines.core.amounts import size_text
-from airflow_ml_pipelines.core.decide import Go, StepContext
 from airflow_ml_pipelines.core.errors import MlPipelinesError, StepCanceledError
-from airflow_ml_pipelines.core.fingerprint import list_data
-from airflow_ml_pipelines.core.lease import Lease, acquire_lease
-from airflow_ml_pipelines.core.locations import Found
-from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.keys.fingerprint import list_data
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
+from airflow_ml_pipelines.core.reuse.lease import Lease, acquire_lease
 from airflow_ml_pipelines.core.spec import Data, OutputSpec, TransferSpec
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
+from airflow_ml_pipelines.core.stores.locations import Found
 from airflow_ml_pipelines.core.transfer.copies import Copy
 from airflow_ml_pipelines.core.transfer.journal import Journal, NoJournal, StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import (

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_pipelines.core.append import NULL, Rows, append_rows
 from airflow_ml_pipelines.core.canonical import canonical_json, digest_document, pretty_json
-from airflow_ml_pipelines.core.decide import Go, StepContext
-from airflow_ml_pipelines.core.digest import digest_bytes
+from airflow_ml_pipelines.core.databases.append import NULL, Rows, append_rows
 from airflow_ml_pipelines.core.errors import DataError, NotFoundError
-from airflow_ml_pipelines.core.locations import Found, find
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
-from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.spec import TabularFormat, TransferSpec
-from airflow_ml_pipelines.core.store import LocalStore, Store, join
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
+from airflow_ml_pipelines.core.stores.locations import Found, find
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.stores.store import LocalStore, Store, join
 from airflow_ml_pipelines.runtime.places import DataFile
 from airflow_ml_pipelines.runtime.table_engine import Table
 

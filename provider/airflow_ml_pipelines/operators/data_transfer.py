@@ -13,7 +13,7 @@ from airflow_ml_pipelines._tasks import (
     stop_after_failure,
 )
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.runs import RunFolder
+from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.spec import Location, OutputSpec, PipelineSpec, StepSpec, TransferSpec
 from airflow_ml_pipelines.operators.step import StepOperator
 from airflow_ml_pipelines.operators.step_arguments import InputSource, make_inputs

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from airflow_ml_pipelines._tasks import TOLD, workspace_path
-from airflow_ml_pipelines.core.decide import Go, StepContext
-from airflow_ml_pipelines.core.runs import StepDocument
+from airflow_ml_pipelines.core.runs.folder import StepDocument
+from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.targets.port import Running
 from airflow_ml_pipelines.links import DatabricksRunLink
 from airflow_ml_pipelines.operators.step import StepOperator

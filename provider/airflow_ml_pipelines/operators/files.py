@@ -9,8 +9,8 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 
 from airflow_ml_pipelines._airflow import BaseOperator
 from airflow_ml_pipelines._tasks import open_workspace, plain_errors
-from airflow_ml_pipelines.core.schedules import ScheduleDocument, read_schedule
-from airflow_ml_pipelines.core.watches import Batch, finish, look
+from airflow_ml_pipelines.core.publishing.schedules import ScheduleDocument, read_schedule
+from airflow_ml_pipelines.core.publishing.watches import Batch, finish, look
 from airflow_ml_pipelines.operators.plan import TAGS
 
 __all__ = ["FindFilesOperator", "FinishFilesOperator", "StartRunOperator"]

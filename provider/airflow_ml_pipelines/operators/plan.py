@@ -8,11 +8,11 @@ from typing import Any
 from airflow_ml_pipelines._airflow import BaseOperator, DownstreamTasksSkipped
 from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten
 from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
-from airflow_ml_pipelines.core.place import write_place
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
-from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder
+from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, RunFolder
+from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.core.spec import PipelineSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import ReusedFromLink
 
 __all__ = ["RUN_OPTIONS", "TAGS", "PlanOperator"]
@@ -72,7 +72,7 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan the run and skip the tasks of the steps that are reused."""
-        from airflow_ml_pipelines.core.plan import make_plan
+        from airflow_ml_pipelines.core.plans.plan import make_plan
 
         with plain_errors(self.log):
             workspace = open_workspace(self.workspace)
@@ -113,14 +113,14 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
         """Return what the originals of the reused steps read and wrote, for Airflow's OpenLineage provider."""
         if self._planned is None:
             return None
-        from airflow_ml_pipelines.core.lineage import trace_reused
+        from airflow_ml_pipelines.core.steps.lineage import trace_reused
         from airflow_ml_pipelines.openlineage import describe_lineage
 
         workspace, run, plan = self._planned
         return describe_lineage(workspace, trace_reused(workspace, run, plan))
 
     def _new_run(self, context: Any) -> RunDocument:
-        from airflow_ml_pipelines.core.new_run import new_run
+        from airflow_ml_pipelines.core.runs.new_run import new_run
 
         params = dict(context["params"])
         declared = {spec.name: spec for spec in self.pipeline.parameters}

@@ -20,7 +20,7 @@ from airflow_ml_pipelines.core.spec import (
     PipelineSpec,
     StepSpec,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.operators.step import StepOperator
 from airflow_ml_pipelines.operators.step_arguments import (
     InputSource,

@@ -25,14 +25,14 @@ from airflow_ml_pipelines._tasks import (
     with_archive,
     workspace_path,
 )
-from airflow_ml_pipelines.core.decide import Go, Hit, StepContext, Wait, decide
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.errors import DefinitionError, StepCanceledError, did_you_mean
-from airflow_ml_pipelines.core.place import write_place
-from airflow_ml_pipelines.core.register import register_outputs
-from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.folder import RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.decide import Go, Hit, StepContext, Wait, decide
+from airflow_ml_pipelines.core.steps.register import register_outputs
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.port import Running
 from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.operators.step_arguments import InputSource, OutputReference, digest_step
@@ -145,7 +145,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         """Return what the step read and wrote, for Airflow's OpenLineage provider."""
         if self._done is None:
             return None
-        from airflow_ml_pipelines.core.lineage import trace_step
+        from airflow_ml_pipelines.core.steps.lineage import trace_step
         from airflow_ml_pipelines.openlineage import describe_lineage
 
         step, document = self._done
@@ -156,7 +156,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self._kill_reason = "the task was killed"
 
     def _open(self, workspace: Workspace, context: Any) -> StepContext:
-        from airflow_ml_pipelines.core.git import git_facts
+        from airflow_ml_pipelines.core.files.git import git_facts
 
         ti = context["ti"]
         if self.pipeline is not None:

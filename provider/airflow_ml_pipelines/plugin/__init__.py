@@ -14,7 +14,7 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.plugins_manager import AirflowPlugin
 
-from airflow_ml_pipelines.core.server import STEP_ROUTE
+from airflow_ml_pipelines.core.workspaces.server import STEP_ROUTE
 from airflow_ml_pipelines.timetables import RecurrenceTimetable
 
 __all__ = ["PREFIX", "MlPipelinesPlugin"]

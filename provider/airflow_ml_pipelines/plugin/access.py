@@ -15,10 +15,10 @@ from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TID253
 from fastapi import Depends, HTTPException
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.place import read_place
-from airflow_ml_pipelines.core.runs import RunFolder
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.place import read_place
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = [
     "Access",

@@ -15,7 +15,7 @@ from fastapi import HTTPException
 from fastapi.responses import StreamingResponse
 
 from airflow_ml_pipelines.core.errors import NotFoundError
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.plugin.models import Refusal
 
 __all__ = ["IMAGES", "MOST", "RESPONSES", "is_inside", "serve_file"]

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError
 from airflow_ml_pipelines.core.parameters import check_parameters
-from airflow_ml_pipelines.core.published import PublishedDocument, read_status
-from airflow_ml_pipelines.core.server import dag_path, run_path
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.publishing.published import PublishedDocument, read_status
+from airflow_ml_pipelines.core.workspaces.server import dag_path, run_path
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import task_url
 from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
 from airflow_ml_pipelines.plugin.dags import dag_state, request_parsing

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from airflow_ml_pipelines.core.errors import StoreError, explain_os_error
-from airflow_ml_pipelines.core.store import Store, join
+from airflow_ml_pipelines.core.stores.store import Store, join
 from airflow_ml_pipelines.runtime.artifacts import FOLDERS, artifact_path, list_files
 from airflow_ml_pipelines.runtime.result import JobResult
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_ml_pipelines.core.errors import DocumentError, InvalidPathError, did_you_mean
-from airflow_ml_pipelines.core.store import check_path
+from airflow_ml_pipelines.core.stores.store import check_path
 from airflow_ml_pipelines.runtime.decode import decode, encode
 
 __all__ = ["SCHEMA", "Job", "JobInput", "JobOutput", "JobSource", "JobWorkspace", "RunIds", "Segment"]

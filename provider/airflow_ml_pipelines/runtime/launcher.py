@@ -17,16 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from airflow_ml_pipelines.core.archive import unpack_archive
 from airflow_ml_pipelines.core.errors import (
     DefinitionError,
     MlPipelinesError,
     StoreError,
     explain_os_error,
 )
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.store import Store, check_path, open_store
+from airflow_ml_pipelines.core.files.archive import unpack_archive
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.stores.store import Store, check_path, open_store
 from airflow_ml_pipelines.runtime.attempt import Attempt
 from airflow_ml_pipelines.runtime.context import VARIABLE
 from airflow_ml_pipelines.runtime.job import Job

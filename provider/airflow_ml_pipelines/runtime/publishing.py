@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from airflow_ml_pipelines.core.digest import digest_file
 from airflow_ml_pipelines.core.errors import DataError, explain_os_error
+from airflow_ml_pipelines.core.files.digest import digest_file
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
+from airflow_ml_pipelines.core.files.tree import scan_file, scan_tree
 from airflow_ml_pipelines.core.globs import glob_matcher
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, check_path, join
-from airflow_ml_pipelines.core.tree import scan_file, scan_tree
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, check_path, join
 from airflow_ml_pipelines.runtime.job import Job, JobOutput
 from airflow_ml_pipelines.runtime.stop import Stop
 from airflow_ml_pipelines.runtime.stores import Stores
@@ -263,7 +263,7 @@ def _bring(output: PreparedOutput, source: Path, path: str) -> int:
 
 
 def _source_paths(output: PreparedOutput) -> Iterable[str]:
-    from airflow_ml_pipelines.core.walk import list_tree
+    from airflow_ml_pipelines.core.files.walk import list_tree
 
     rules = _Globs.of(output.item.globs)
     return (path for path in list_tree(output.local).paths() if rules.takes(path))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_ml_pipelines.core.errors import DocumentError
-from airflow_ml_pipelines.core.manifest import Manifest
+from airflow_ml_pipelines.core.files.manifest import Manifest
 from airflow_ml_pipelines.runtime.decode import decode
 
 __all__ = ["SCHEMA", "JobResult"]

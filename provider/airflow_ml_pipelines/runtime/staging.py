@@ -26,9 +26,9 @@ from pathlib import Path
 from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_error
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.locations import Found, find
 from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.store import Store, check_path
+from airflow_ml_pipelines.core.stores.locations import Found, find
+from airflow_ml_pipelines.core.stores.store import Store, check_path
 from airflow_ml_pipelines.runtime.job import Job, JobInput
 from airflow_ml_pipelines.runtime.stop import Stop
 from airflow_ml_pipelines.runtime.stores import Stores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.runtime.job import Job
 
 __all__ = ["Stores"]

@@ -20,9 +20,9 @@ from airflow_ml_pipelines._tasks import (
     stop_after_failure,
     workspace_path,
 )
-from airflow_ml_pipelines.core.decide import Hit, StepContext, Wait, decide
-from airflow_ml_pipelines.core.runs import RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
+from airflow_ml_pipelines.core.steps.decide import Hit, StepContext, Wait, decide
 from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
 
@@ -105,7 +105,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
         """Return what the original of a reused step read and wrote, for Airflow's OpenLineage provider."""
         if self._done is None:
             return None
-        from airflow_ml_pipelines.core.lineage import trace_step
+        from airflow_ml_pipelines.core.steps.lineage import trace_step
         from airflow_ml_pipelines.openlineage import describe_lineage
 
         step, document = self._done

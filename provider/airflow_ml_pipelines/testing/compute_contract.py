@@ -27,10 +27,9 @@ from typing import Any
 
 import pytest
 
-from airflow_ml_pipelines.core.decide import Go, decide, open_step
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.new_run import new_run
-from airflow_ml_pipelines.core.runs import PlanDocument, RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import (
     Data,
     EnvironmentSpec,
@@ -45,7 +44,8 @@ from airflow_ml_pipelines.core.spec import (
     Text,
     is_by_digest,
 )
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.steps.decide import Go, decide, open_step
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
 from airflow_ml_pipelines.execution.step import run_step
 from airflow_ml_pipelines.execution.targets.port import ComputeTarget

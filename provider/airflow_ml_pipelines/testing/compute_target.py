@@ -21,12 +21,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError, did_you_mean
-from airflow_ml_pipelines.core.manifest import Entry, Manifest
+from airflow_ml_pipelines.core.files.digest import digest_bytes
+from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.store import join
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.stores.store import join
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.execution.targets.registry import using_target
 from airflow_ml_pipelines.runtime.job import Job

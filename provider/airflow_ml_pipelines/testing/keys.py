@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_ml_pipelines.core.diff_keys import Files, diff_keys
 from airflow_ml_pipelines.core.errors import DocumentError
-from airflow_ml_pipelines.core.fingerprint import PENDING
-from airflow_ml_pipelines.core.key import digest_key, environment_document, key_document
-from airflow_ml_pipelines.core.manifest import encode_files
+from airflow_ml_pipelines.core.files.manifest import encode_files
+from airflow_ml_pipelines.core.keys.diff_keys import Files, diff_keys
+from airflow_ml_pipelines.core.keys.fingerprint import PENDING
+from airflow_ml_pipelines.core.keys.key import digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.parameters import check_parameters, read_data
-from airflow_ml_pipelines.core.sources import Sources
 from airflow_ml_pipelines.core.spec import (
     Data,
     DataParameter,
@@ -29,7 +28,8 @@ from airflow_ml_pipelines.core.spec import (
     RegisteredDataset,
     StepOutput,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.steps.sources import Sources
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 if TYPE_CHECKING:
     import dag_factory

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, NotFoundError, did_you_mean
-from airflow_ml_pipelines.core.explain_steps import find_step
+from airflow_ml_pipelines.core.plans.explain_steps import find_step
+from airflow_ml_pipelines.core.reuse.verify import read_manifest
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, Location, PipelineSpec
-from airflow_ml_pipelines.core.store import join, open_store
-from airflow_ml_pipelines.core.verify import read_manifest
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, DatastoreSpec, Workspace
+from airflow_ml_pipelines.core.stores.store import join, open_store
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
 from airflow_ml_pipelines.execution.targets import registry
 from airflow_ml_pipelines.execution.targets.local import LocalTarget
@@ -37,7 +37,7 @@ from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
 if TYPE_CHECKING:
     import dag_factory
-    from airflow_ml_pipelines.core.runs import PlanDocument, StepDocument
+    from airflow_ml_pipelines.core.runs.folder import PlanDocument, StepDocument
 
 __all__ = ["Files", "MemoryRun", "add_names", "memory_workspace", "run_in_memory", "spec_of"]
 
@@ -148,10 +148,10 @@ def run_in_memory(
     :param data: what lies on datastores, by ``path`` on the default one or ``datastore:path``.
     :param datasets: registered datasets, by their names.
     :param workspace: see :func:`memory_workspace`; runs in one workspace reuse each other's results.
-    :param options: see :func:`airflow_ml_pipelines.core.new_run.new_run`: ``regenerate_outputs`` and so on.
+    :param options: see :func:`airflow_ml_pipelines.core.runs.new_run.new_run`: ``regenerate_outputs`` and so on.
     :raises MlPipelinesError: where the run could not begin.
     """
-    from airflow_ml_pipelines.core.new_run import new_run
+    from airflow_ml_pipelines.core.runs.new_run import new_run
 
     with ExitStack() as stack:
         if workspace is None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.server import dag_path, run_path
+from airflow_ml_pipelines.core.workspaces.server import dag_path, run_path
 
 __all__ = ["AirflowApi", "AirflowApiError", "LocalAirflowError"]
 

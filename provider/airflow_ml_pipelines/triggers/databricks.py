@@ -13,8 +13,8 @@ from airflow.providers.databricks.triggers.databricks import (  # noqa: TID253 -
 
 from airflow_ml_pipelines._airflow import TriggerEvent
 from airflow_ml_pipelines.core.errors import MlPipelinesError
-from airflow_ml_pipelines.core.lease import acquire_lease
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.reuse.lease import acquire_lease
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["DatabricksRunTrigger"]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow_ml_pipelines._airflow import BaseEventTrigger, TriggerEvent
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["FilesTrigger"]
 
@@ -60,8 +60,8 @@ class FilesTrigger(BaseEventTrigger):  # type: ignore[misc]
 
     def _find(self) -> dict[str, Any] | None:
         from airflow_ml_pipelines._tasks import open_workspace
-        from airflow_ml_pipelines.core.schedules import read_schedule
-        from airflow_ml_pipelines.core.watches import look
+        from airflow_ml_pipelines.core.publishing.schedules import read_schedule
+        from airflow_ml_pipelines.core.publishing.watches import look
 
         if self._opened is None:
             self._opened = open_workspace(self.workspace)

@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow_ml_pipelines._airflow import BaseTrigger, TriggerEvent
 from airflow_ml_pipelines.core.layout import record_path
-from airflow_ml_pipelines.core.lease import find_holder
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.reuse.lease import find_holder
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["ReuseTrigger"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from airflow_ml_pipelines.core.credentials import mask_url
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 from airflow_ml_pipelines.written.positions import scalars
 from airflow_ml_pipelines.written.problems import Path
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airflow_ml_pipelines.core.credentials import looks_secret
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
+from airflow_ml_pipelines.core.stores.credentials import looks_secret
 from airflow_ml_pipelines.written.excerpt import show_excerpt
 from airflow_ml_pipelines.written.mask import mask_lines
 from airflow_ml_pipelines.written.positions import Found, locate

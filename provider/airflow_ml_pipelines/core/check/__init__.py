@@ -30,7 +30,7 @@ from airflow_ml_pipelines.core.check.shelves import (
     check_registered,
     check_snapshots,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["Finding", "Level", "check_workspace"]
 

@@ -7,15 +7,15 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from airflow_ml_pipelines.core import tombstones
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.runs import OutputDocument
-from airflow_ml_pipelines.core.store import ObjectInfo
-from airflow_ml_pipelines.core.tombstones import Tombstone, tombstone_path
-from airflow_ml_pipelines.core.verify import verify_output
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.files.manifest import Manifest
+from airflow_ml_pipelines.core.keeping import tombstones
+from airflow_ml_pipelines.core.keeping.tombstones import Tombstone, tombstone_path
+from airflow_ml_pipelines.core.reuse.verify import verify_output
+from airflow_ml_pipelines.core.runs.folder import OutputDocument
+from airflow_ml_pipelines.core.stores.store import ObjectInfo
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["Finding", "Level", "Look"]
 

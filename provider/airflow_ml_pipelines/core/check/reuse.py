@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from airflow_ml_pipelines.core import layout, lease, records
+from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.check.look import Finding, Look
-from airflow_ml_pipelines.core.key import digest_key
-from airflow_ml_pipelines.core.lease import LeaseDocument
-from airflow_ml_pipelines.core.records import Record, SetAside
+from airflow_ml_pipelines.core.keys.key import digest_key
+from airflow_ml_pipelines.core.reuse import lease, records
+from airflow_ml_pipelines.core.reuse.lease import LeaseDocument
+from airflow_ml_pipelines.core.reuse.records import Record, SetAside
 
 __all__ = ["check_leases", "check_record", "check_records"]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from airflow_ml_pipelines.core import layout, records, runs, tombstones
+from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.check.look import Finding, Level, Look
 from airflow_ml_pipelines.core.check.reuse import check_record
-from airflow_ml_pipelines.core.lease import find_holder
-from airflow_ml_pipelines.core.records import Record
-from airflow_ml_pipelines.core.runs import (
+from airflow_ml_pipelines.core.keeping import tombstones
+from airflow_ml_pipelines.core.keeping.tombstones import NAME, Tombstone
+from airflow_ml_pipelines.core.reuse import records
+from airflow_ml_pipelines.core.reuse.lease import find_holder
+from airflow_ml_pipelines.core.reuse.records import Record
+from airflow_ml_pipelines.core.runs import folder as runs
+from airflow_ml_pipelines.core.runs.folder import (
     FailureDocument,
     OutputDocument,
     PlanDocument,
@@ -20,7 +24,6 @@ from airflow_ml_pipelines.core.runs import (
     StepPlan,
 )
 from airflow_ml_pipelines.core.spec import StepSpec
-from airflow_ml_pipelines.core.tombstones import NAME, Tombstone
 
 __all__ = ["check_runs"]
 

@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from airflow_ml_pipelines.core import fresh, history, identity, layout, pins, registry
+from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.check.look import Finding, Look
-from airflow_ml_pipelines.core.history import History
-from airflow_ml_pipelines.core.manifest import SCHEMA as MANIFEST_SCHEMA
-from airflow_ml_pipelines.core.registry import (
+from airflow_ml_pipelines.core.files.manifest import SCHEMA as MANIFEST_SCHEMA
+from airflow_ml_pipelines.core.keeping import fresh, pins
+from airflow_ml_pipelines.core.reuse import history
+from airflow_ml_pipelines.core.reuse.history import History
+from airflow_ml_pipelines.core.stores.store import CLOCK, is_unfinished
+from airflow_ml_pipelines.core.transfer import journal
+from airflow_ml_pipelines.core.workspaces import identity, registry
+from airflow_ml_pipelines.core.workspaces.registry import (
     FOLDERS,
     DatasetRecord,
     DefaultsDocument,
     EnvironmentDocument,
 )
-from airflow_ml_pipelines.core.store import CLOCK, is_unfinished
-from airflow_ml_pipelines.core.transfer import journal
 
 __all__ = [
     "check_histories",

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from airflow_ml_pipelines.core.connections import Connection, find_connection
-from airflow_ml_pipelines.core.credentials import resolve_credentials
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError, WorkspaceError
-from airflow_ml_pipelines.core.registry import ComputeTargetSpec
+from airflow_ml_pipelines.core.stores.connections import Connection, find_connection
+from airflow_ml_pipelines.core.stores.credentials import resolve_credentials
+from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec
 
 __all__ = ["DatabricksClient", "Login", "open_client", "set_login_source"]
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient, open_client
 from airflow_ml_pipelines.core.databricks.notebook import included, is_notebook, join_path
-from airflow_ml_pipelines.core.digest import digest_bytes
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DefinitionError,
@@ -20,10 +19,11 @@ from airflow_ml_pipelines.core.errors import (
     NotFoundError,
     StoreError,
 )
-from airflow_ml_pipelines.core.locations import split_url
-from airflow_ml_pipelines.core.registry import ComputeTargetSpec
+from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.spec import DatabricksSpec, StepSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.stores.locations import split_url
+from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["Shelf", "digest_code", "fetch_notebooks", "open_shelf"]
 

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_ml_pipelines.core.credentials import resolve_variables
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import DatabricksSpec, StepSpec
+from airflow_ml_pipelines.core.stores.credentials import resolve_variables
 
 __all__ = ["NODE_TYPE", "SPARK_VERSION", "submit_request", "token_of"]
 

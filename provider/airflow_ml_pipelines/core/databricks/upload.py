@@ -7,11 +7,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airflow_ml_pipelines.core.archive import unpack_archive
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient
 from airflow_ml_pipelines.core.databricks.notebook import is_notebook
 from airflow_ml_pipelines.core.errors import DefinitionError, NotFoundError
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.files.archive import unpack_archive
+from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = ["notebook_path", "upload_snapshot"]
 

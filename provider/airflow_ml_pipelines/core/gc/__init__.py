@@ -15,7 +15,7 @@ Why nobody reads data that vanishes
        A later clean-up that begins after that moment removes the result, if, after it began, it has read the documents
        of all runs and found none that goes on and names it.
     2. A reader writes a document that names the result into the folder of its run (the plan, or the step's), then looks
-       for a tombstone (:func:`~airflow_ml_pipelines.core.tombstones.claim`), and only then uses it.
+       for a tombstone (:func:`~airflow_ml_pipelines.core.keeping.tombstones.claim`), and only then uses it.
     3. Where the reader finds no tombstone, its document was there before the tombstone was, thus before the clean-up
        that could remove the result began: that one sees it, and lets the result be as long as the run goes on.
     4. Where it finds one, it takes it back if the moment has not come; a clean-up looks at the tombstone once more
@@ -34,7 +34,7 @@ Why nobody reads data that vanishes
 
     Snapshots and manifests have no tombstones: whoever relies on one that is older than a day writes it anew, and gc
     removes those only that were written seven days ago, after a second look. How these two do not meet is written down
-    in :mod:`airflow_ml_pipelines.core.fresh`. It takes a clean-up that is held up for a minute and a half between its
+    in :mod:`airflow_ml_pipelines.core.keeping.fresh`. It takes a clean-up that is held up for a minute and a half between its
     last look at its clock and the store's removal of an object to lose one; the plan looks whether its snapshots are
     there once it is written, a job that finds none says so, and a manifest only serves explanations.
 
@@ -51,7 +51,6 @@ from typing import TypeVar
 
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.fresh import removing
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Ledger, Result, Run
 from airflow_ml_pipelines.core.gc.marking import Marking, describe
 from airflow_ml_pipelines.core.gc.owned import Owned
@@ -61,11 +60,8 @@ from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tall
 from airflow_ml_pipelines.core.gc.roots import ROOTS, Finder, Kept
 from airflow_ml_pipelines.core.gc.shelves import find_old
 from airflow_ml_pipelines.core.gc.survey import Survey
-from airflow_ml_pipelines.core.lease import Lease, acquire_lease
-from airflow_ml_pipelines.core.parallel import each
-from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.tombstones import (
+from airflow_ml_pipelines.core.keeping.fresh import removing
+from airflow_ml_pipelines.core.keeping.tombstones import (
     NAME,
     Tombstone,
     lift,
@@ -73,7 +69,11 @@ from airflow_ml_pipelines.core.tombstones import (
     tombstone_path,
     write_tombstone,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.progress import advance, measured
+from airflow_ml_pipelines.core.reuse.lease import Lease, acquire_lease
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["GRACE_SECONDS", "Action", "Item", "Kind", "Policy", "Report", "Tally", "collect", "undo"]
 

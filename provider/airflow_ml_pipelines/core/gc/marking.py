@@ -10,9 +10,9 @@ from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.policy import DAY, Policy
 from airflow_ml_pipelines.core.gc.report import Action, Item
 from airflow_ml_pipelines.core.gc.roots import Kept
-from airflow_ml_pipelines.core.parallel import each
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.tombstones import MARGIN
+from airflow_ml_pipelines.core.keeping.tombstones import MARGIN
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = ["Marking", "describe"]
 

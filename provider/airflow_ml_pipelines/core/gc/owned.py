@@ -14,8 +14,8 @@ import msgspec
 from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, WorkspaceError
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["Owned"]
 

@@ -11,9 +11,9 @@ import time
 import msgspec
 
 from airflow_ml_pipelines.core.gc.owned import Owned
-from airflow_ml_pipelines.core.records import forget_record
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.tombstones import read_tombstone, tombstone_path, write_tombstone
+from airflow_ml_pipelines.core.keeping.tombstones import read_tombstone, tombstone_path, write_tombstone
+from airflow_ml_pipelines.core.reuse.records import forget_record
+from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = ["remove_result", "remove_run"]
 

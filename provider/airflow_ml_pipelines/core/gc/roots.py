@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from airflow_ml_pipelines.core.documents import read_document
-from airflow_ml_pipelines.core.drafts import DraftDocument
 from airflow_ml_pipelines.core.gc.policy import QUIET_SECONDS
 from airflow_ml_pipelines.core.globs import split_glob
+from airflow_ml_pipelines.core.keeping.pins import find_pins
 from airflow_ml_pipelines.core.layout import numbered, run_folder
-from airflow_ml_pipelines.core.pins import find_pins
-from airflow_ml_pipelines.core.published import read_status
-from airflow_ml_pipelines.core.registry import FOLDERS, SCHEMA, DatasetRecord, PublishedDocument
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, join
+from airflow_ml_pipelines.core.publishing.drafts import DraftDocument
+from airflow_ml_pipelines.core.publishing.published import read_status
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, join
+from airflow_ml_pipelines.core.workspaces.registry import FOLDERS, SCHEMA, DatasetRecord, PublishedDocument
 
 __all__ = ["ROOTS", "DataAt", "Digest", "Finder", "Kept", "Run"]
 

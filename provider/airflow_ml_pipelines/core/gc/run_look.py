@@ -11,16 +11,17 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from airflow_ml_pipelines.core import layout, runs
+from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.documents import read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
+from airflow_ml_pipelines.core.files.walk import ASIDE
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Result
 from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.policy import DAY, QUIET_SECONDS
-from airflow_ml_pipelines.core.lease import attempt_key
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
-from airflow_ml_pipelines.core.tombstones import NAME, Tombstone, read_tombstone
-from airflow_ml_pipelines.core.walk import ASIDE
+from airflow_ml_pipelines.core.keeping.tombstones import NAME, Tombstone, read_tombstone
+from airflow_ml_pipelines.core.reuse.lease import attempt_key
+from airflow_ml_pipelines.core.runs import folder as runs
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished
 
 __all__ = ["Output", "RunLook", "read_part"]
 

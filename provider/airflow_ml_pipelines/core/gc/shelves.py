@@ -8,7 +8,7 @@ from airflow_ml_pipelines.core.gc.ledger import Digests
 from airflow_ml_pipelines.core.gc.policy import DAY, QUIET_SECONDS
 from airflow_ml_pipelines.core.gc.report import Item, Kind
 from airflow_ml_pipelines.core.progress import advance
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished
 
 __all__ = ["find_old"]
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from airflow_ml_pipelines.core import records
 from airflow_ml_pipelines.core.gc.ledger import Digests, Entry, Keeps, Ledger, Run
 from airflow_ml_pipelines.core.gc.owned import Owned
 from airflow_ml_pipelines.core.gc.policy import DAY
 from airflow_ml_pipelines.core.gc.report import Item
 from airflow_ml_pipelines.core.gc.roots import Kept
 from airflow_ml_pipelines.core.gc.run_look import Output, RunLook, read_part
-from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished
+from airflow_ml_pipelines.core.reuse import records
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished
 
 __all__ = ["Survey"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airflow_ml_pipelines.core.run_index.entry import Entry, Logged
-from airflow_ml_pipelines.core.runs import StepDocument
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 
 __all__ = [
     "VERSION",

@@ -10,10 +10,10 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.place import read_place
-from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, RunStatus, StepDocument, status_of
+from airflow_ml_pipelines.core.runs.folder import RunDocument, RunFolder, RunStatus, StepDocument, status_of
+from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.core.spec import RegisteredDataset
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_tags
 
 __all__ = ["ENDED", "Entry", "Fact", "Logged", "Use", "logged_by", "read_entry", "read_logged"]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.parallel import each
 from airflow_ml_pipelines.core.run_index.database import (
     claim,
     forget_index,
@@ -23,8 +22,9 @@ from airflow_ml_pipelines.core.run_index.database import (
     write_entry,
 )
 from airflow_ml_pipelines.core.run_index.entry import ENDED, Entry, Logged, read_entry, read_logged
-from airflow_ml_pipelines.core.runs import StepDocument, list_runs
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import StepDocument, list_runs
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["Progress", "RunIndex", "Seen"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.store import ObjectInfo, Store
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store
 
 __all__ = ["Copied", "Copier", "Copy", "OnCopied", "changed", "differs", "unreadable"]
 

@@ -17,7 +17,7 @@ from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.documents import read_document, write_document
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.layout import numbered
-from airflow_ml_pipelines.core.store import Store, join
+from airflow_ml_pipelines.core.stores.store import Store, join
 
 __all__ = ["FOLDER", "SCHEMA", "Entry", "Journal", "JournalPart", "NoJournal", "StoredJournal", "place_key"]
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Final
 
-from airflow_ml_pipelines.core.digest import CHUNK, Digester
+from airflow_ml_pipelines.core.files.digest import CHUNK, Digester
 
 __all__ = ["PIECE", "Passing", "is_md5", "piece_size"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.fingerprint import scan_found
-from airflow_ml_pipelines.core.locations import Found
-from airflow_ml_pipelines.core.meta import is_strong
-from airflow_ml_pipelines.core.statcache import StatCache
-from airflow_ml_pipelines.core.store import ObjectInfo, Store, is_unfinished, join
+from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.keys.fingerprint import scan_found
+from airflow_ml_pipelines.core.stores.locations import Found
+from airflow_ml_pipelines.core.stores.meta import is_strong
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished, join
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy
 from airflow_ml_pipelines.core.transfer.journal import Entry
 from airflow_ml_pipelines.core.transfer.pieces import is_md5

@@ -11,10 +11,10 @@ from typing import Any
 import obstore
 
 from airflow_ml_pipelines.core.canonical import digest_document
-from airflow_ml_pipelines.core.obstore_options import ObjectStoreConfig
-from airflow_ml_pipelines.core.obstore_store import ObstoreStore, object_version, open_client
 from airflow_ml_pipelines.core.progress import advance
-from airflow_ml_pipelines.core.store import Store, join
+from airflow_ml_pipelines.core.stores.obstore_options import ObjectStoreConfig
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version, open_client
+from airflow_ml_pipelines.core.stores.store import Store, join
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, differs
 from airflow_ml_pipelines.core.transfer.pieces import is_md5
 from airflow_ml_pipelines.core.transfer.streams import run_many

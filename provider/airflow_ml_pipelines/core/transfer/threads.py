@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from airflow_ml_pipelines.core.digest import Digester
 from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.files.digest import Digester
 from airflow_ml_pipelines.core.progress import advance
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs
 
 __all__ = ["ThreadCopier"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.manifest import Entry as ManifestEntry
-from airflow_ml_pipelines.core.manifest import Manifest
-from airflow_ml_pipelines.core.obstore_store import ObstoreStore
-from airflow_ml_pipelines.core.parallel import each
+from airflow_ml_pipelines.core.files.manifest import Entry as ManifestEntry
+from airflow_ml_pipelines.core.files.manifest import Manifest
 from airflow_ml_pipelines.core.progress import measured
-from airflow_ml_pipelines.core.store import LocalStore, ObjectInfo, Store
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
+from airflow_ml_pipelines.core.stores.parallel import each
+from airflow_ml_pipelines.core.stores.store import LocalStore, ObjectInfo, Store
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copier, Copy
 from airflow_ml_pipelines.core.transfer.journal import Entry, Journal
 from airflow_ml_pipelines.core.transfer.local import LocalCopier

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_ml_pipelines.core.connections import Connection
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
+from airflow_ml_pipelines.core.stores.connections import Connection
 
 __all__ = ["Cluster"]
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient, open_client
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.options import TargetOptions
 from airflow_ml_pipelines.execution.targets.refusing import RefusingTarget
 from airflow_ml_pipelines.execution.targets.registry import read_options

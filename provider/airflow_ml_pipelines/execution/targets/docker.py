@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from airflow_ml_pipelines.core.connections import find_connection
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.stores.connections import find_connection
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, not_found
 from airflow_ml_pipelines.execution.targets.docker_job import DockerJob
 from airflow_ml_pipelines.execution.targets.docker_mounts import Mount, job_mounts, read_mounts

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_ml_pipelines.core.connections import Connection
-from airflow_ml_pipelines.core.credentials import mask_url
 from airflow_ml_pipelines.core.errors import ComputeTargetException
+from airflow_ml_pipelines.core.stores.connections import Connection
+from airflow_ml_pipelines.core.stores.credentials import mask_url
 
 __all__ = ["DockerEngine", "not_found", "split_image"]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, not_found
 from airflow_ml_pipelines.execution.targets.lines import Lines
 from airflow_ml_pipelines.execution.targets.port import OnLine

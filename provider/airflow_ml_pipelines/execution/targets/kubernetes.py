@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.connections import find_connection
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.stores.connections import find_connection
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.cluster import Cluster
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine
 from airflow_ml_pipelines.execution.targets.docker_mounts import job_mounts

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, did_you_mean
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 
 __all__ = ["Resources", "TargetOptions", "memory_bytes", "resources_of"]
 

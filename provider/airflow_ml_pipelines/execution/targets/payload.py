@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.runtime.job import Job
 
 __all__ = ["COMMAND", "FOLDER", "LIBRARY", "library_files", "make_payload", "store_credentials"]

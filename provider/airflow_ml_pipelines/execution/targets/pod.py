@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.cluster import Cluster
 from airflow_ml_pipelines.execution.targets.lines import MergedLines
 from airflow_ml_pipelines.execution.targets.pod_spec import CONTAINER

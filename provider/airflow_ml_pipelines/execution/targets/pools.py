@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 
 __all__ = ["Pool", "max_nodes", "pool_of"]
 

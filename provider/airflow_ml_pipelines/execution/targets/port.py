@@ -5,7 +5,7 @@ end. Between the last two the process that started it may be lost: where the tar
 job's *place* was written into the folder of the attempt before the job was started, and another process finds the job
 there and follows it on.
 
-A target of one's own is a class that takes a :class:`~airflow_ml_pipelines.core.workspace.ComputeTargetSpec`, named by
+A target of one's own is a class that takes a :class:`~airflow_ml_pipelines.core.workspaces.workspace.ComputeTargetSpec`, named by
 an entry point of the group ``airflow_ml_pipelines.compute_targets``; the entry point's name is the ``type`` in the
 workspace file. ``airflow_ml_pipelines.testing.ComputeTargetContract`` tests it.
 """
@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.runtime.job import Job
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, did_you_mean
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.port import ComputeTarget
 
 __all__ = [

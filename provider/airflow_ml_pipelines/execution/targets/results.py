@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, StoreError
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.result import JobResult
 

@@ -19,7 +19,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import DatabricksSpec, EnvironmentSpec
-from airflow_ml_pipelines.core.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.local import LocalTarget
 from airflow_ml_pipelines.execution.targets.options import TargetOptions
 from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Running, Work

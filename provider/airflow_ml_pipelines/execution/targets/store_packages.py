@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_ml_pipelines.core.obstore_options import SCHEMES
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.stores.obstore_options import SCHEMES
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["store_packages"]
 

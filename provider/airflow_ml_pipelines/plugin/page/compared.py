@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.run_index import Listed
-from airflow_ml_pipelines.core.runs import RunFolder
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.diff_runs import RunsDiff, diff_runs
 from airflow_ml_pipelines.plugin.page.plots import Point, draw_line
 from airflow_ml_pipelines.plugin.page.steps import StepView

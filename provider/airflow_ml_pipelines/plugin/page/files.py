@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError, NotFoundError
-from airflow_ml_pipelines.core.runs import StepDocument
-from airflow_ml_pipelines.core.store import Store
-from airflow_ml_pipelines.core.verify import read_manifest
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.reuse.verify import read_manifest
+from airflow_ml_pipelines.core.runs.folder import StepDocument
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.serve import IMAGES, is_inside
 

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from airflow_ml_pipelines.core.errors import NotFoundError
-from airflow_ml_pipelines.core.store import Store
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.plugin.page.plots import Point, draw_line
 from airflow_ml_pipelines.plugin.page.render import shown
 from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from airflow_ml_pipelines.core.amounts import seconds_text, size_text
-from airflow_ml_pipelines.core.differences import show_side, show_value
+from airflow_ml_pipelines.core.keys.differences import show_side, show_value
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.links import airflow_path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_ml_pipelines.core.runs import OutputDocument, RunDocument, StepPlan
+from airflow_ml_pipelines.core.runs.folder import OutputDocument, RunDocument, StepPlan
 from airflow_ml_pipelines.core.spec import DataParameter, RegisteredDataset, StepOutput
 from airflow_ml_pipelines.plugin.page.steps import StepView
 from dag_factory.graph import source_text

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_ml_pipelines.core.amounts import seconds_text
-from airflow_ml_pipelines.core.differences import Explanation
-from airflow_ml_pipelines.core.runs import Origin, RunDocument, RunFolder, StepDocument
+from airflow_ml_pipelines.core.keys.differences import Explanation
+from airflow_ml_pipelines.core.runs.folder import Origin, RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import StepSpec
 
 __all__ = ["FOREIGN", "STATES", "State", "StepView", "view_step", "view_steps"]

@@ -11,8 +11,8 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.run_index import Progress, RunIndex, dags_of, open_index
-from airflow_ml_pipelines.core.runs import RunFolder
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import AccessDep, MissingError, WorkspaceDep, may_see_run
 from airflow_ml_pipelines.plugin.page.changed import changed_dag_runs
 

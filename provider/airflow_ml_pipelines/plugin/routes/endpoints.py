@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from airflow_ml_pipelines.core.endpoints import EndpointDocument, find_endpoints, read_endpoint
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument, find_endpoints, read_endpoint
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, WorkspaceDep, readable
 from airflow_ml_pipelines.plugin.models import Endpoint, EndpointPage, Submission, Submitted
 from airflow_ml_pipelines.plugin.routes.pipelines import Key, Limit, Offset, read_pipeline

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 
 from airflow_ml_pipelines.core.errors import InvalidPathError
-from airflow_ml_pipelines.core.manifest import Entry
-from airflow_ml_pipelines.core.runs import OutputDocument
-from airflow_ml_pipelines.core.store import check_path, join
-from airflow_ml_pipelines.core.verify import read_manifest
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.files.manifest import Entry
+from airflow_ml_pipelines.core.reuse.verify import read_manifest
+from airflow_ml_pipelines.core.runs.folder import OutputDocument
+from airflow_ml_pipelines.core.stores.store import check_path, join
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep
 from airflow_ml_pipelines.plugin.models import File, FilePage
 from airflow_ml_pipelines.plugin.routes.pipelines import Limit, Offset

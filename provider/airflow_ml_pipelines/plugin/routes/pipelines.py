@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from airflow_ml_pipelines.core.published import (
+from airflow_ml_pipelines.core.publishing.published import (
     PublishedDocument,
     find_published,
     read_published,
     read_status,
     write_status,
 )
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, WorkspaceDep, readable
 from airflow_ml_pipelines.plugin.models import (
     Parameter,

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.errors import NotFoundError
-from airflow_ml_pipelines.core.explain_steps import ExplainedStep
-from airflow_ml_pipelines.core.place import read_place
-from airflow_ml_pipelines.core.runs import RunDocument, RunFolder, StepDocument, StepPlan
-from airflow_ml_pipelines.core.server import dag_path
-from airflow_ml_pipelines.core.workspace import Workspace
+from airflow_ml_pipelines.core.plans.explain_steps import ExplainedStep
+from airflow_ml_pipelines.core.runs.folder import RunDocument, RunFolder, StepDocument, StepPlan
+from airflow_ml_pipelines.core.runs.place import read_place
+from airflow_ml_pipelines.core.workspaces.server import dag_path
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, MissingError, WorkspaceDep, may_see_run
 from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
 from airflow_ml_pipelines.plugin.models import Explained, Run, RunPage, Step
@@ -86,7 +86,7 @@ def explain_run(
 
     `against` names another run of the pipeline to compare with, in place of the nearest earlier result.
     """
-    from airflow_ml_pipelines.core import explain_steps
+    from airflow_ml_pipelines.core.plans import explain_steps
 
     folder = open_run(workspace, access, pipeline, run)
     other = None if against is None else open_run(workspace, access, pipeline, against)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, WorkspaceError
-from airflow_ml_pipelines.core.registry import DatasetRecord
 from airflow_ml_pipelines.core.run_index import flows
+from airflow_ml_pipelines.core.workspaces.registry import DatasetRecord
 from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.page.lineage import draw_lineage
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path

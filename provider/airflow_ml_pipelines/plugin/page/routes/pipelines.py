@@ -8,10 +8,15 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from airflow_ml_pipelines.core.endpoints import EndpointDocument, find_endpoints
 from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.parameters import describe
-from airflow_ml_pipelines.core.published import PublishedDocument, find_published, read_status, write_status
+from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument, find_endpoints
+from airflow_ml_pipelines.core.publishing.published import (
+    PublishedDocument,
+    find_published,
+    read_status,
+    write_status,
+)
 from airflow_ml_pipelines.core.run_index import RunFilter, list_page
 from airflow_ml_pipelines.plugin.models import Submission
 from airflow_ml_pipelines.plugin.page.forms import read_form, typed_values

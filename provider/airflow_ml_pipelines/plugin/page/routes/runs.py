@@ -8,7 +8,6 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from airflow_ml_pipelines.core.errors import NotFoundError, ParameterError
-from airflow_ml_pipelines.core.place import read_place
 from airflow_ml_pipelines.core.run_index import (
     Kind,
     ListedPage,
@@ -18,7 +17,8 @@ from airflow_ml_pipelines.core.run_index import (
     list_page,
     read_condition,
 )
-from airflow_ml_pipelines.core.runs import PlanDocument, RunFolder, StepPlan, status_of
+from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunFolder, StepPlan, status_of
+from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.page.files import find_file, kept_files, output_files, read_end
 from airflow_ml_pipelines.plugin.page.metrics import view_metrics

@@ -1,0 +1,1 @@
+"""Key documents: all that identifies what a step makes, and what differs between two of them."""

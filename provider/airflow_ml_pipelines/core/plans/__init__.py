@@ -1,0 +1,1 @@
+"""All steps of a run at once: decided beforehand, explained afterwards, and accepted on somebody's word."""

@@ -1,0 +1,1 @@
+"""What is published for others to run: pipelines, endpoints, drafts, schedules, and the DAGs that they make."""
