@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ PROJECT = Path(__file__).parent.parent
 PACKAGES = (PROJECT / "dag_factory", PROJECT / "provider/airflow_ml_pipelines")
 RUNTIME = PROJECT / "provider/airflow_ml_pipelines/runtime"
 STARTED = ("standin", "bootstrap")  # run, or found under other names, in the process of a step's script
+CORE = PACKAGES[1] / "core"
+ROOMS = (
+    *("files", "stores", "databases", "keys", "runs", "keeping", "workspaces", "databricks"),
+    *("reuse", "steps", "plans", "publishing", "transfer", "gc", "check", "run_index"),
+)
+"""The rooms of the core: each imports from those before it."""
 MODULES = sorted(
     path
     for package in PACKAGES
@@ -106,6 +113,36 @@ def test_the_launcher_needs_the_standard_library_and_what_opens_its_stores(modul
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_folder_of_the_core_is_a_room():
+    found = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()}
+    assert found == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ["", *ROOMS])
+def test_a_room_of_the_core_imports_from_those_before_it(room):
+    allowed = {"", *ROOMS[: ROOMS.index(room) + 1]} if room else {""}
+    paths = (CORE / room).rglob("*.py") if room else CORE.glob("*.py")
+    wrong = [
+        f"{relative(path)} imports {home}"
+        for path in paths
+        for home in core_rooms(path)
+        if home not in allowed
+    ]
+    assert not wrong
+
+
+def core_rooms(path: Path) -> Iterator[str]:
+    """Yield the rooms that a module imports from: "" for the core's own modules."""
+    core = "airflow_ml_pipelines.core"
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name.startswith(f"{core}."):
+                    home = name.removeprefix(f"{core}.").partition(".")[0]
+                    yield home if home in ROOMS else ""
 
 
 def test_no_file_has_a_path_of_this_machine():

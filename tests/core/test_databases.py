@@ -8,8 +8,9 @@ import sqlite3
 import pytest
 
 from airflow_ml_pipelines.core.databases.database import open_database
+from airflow_ml_pipelines.core.databases.kinds import is_database
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
-from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec, is_database
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 ROWS = [(1, "a", 1.5, None), (2, "", None, "2024-02-03"), (3, 'quote " and\nline, comma', -0.25, None)]

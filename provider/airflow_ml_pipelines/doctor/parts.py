@@ -10,11 +10,11 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from airflow_ml_pipelines.core.databases.kinds import is_database
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.stores.connections import find_connection
 from airflow_ml_pipelines.core.stores.credentials import mask_url, variable_name
 from airflow_ml_pipelines.core.stores.store import Store
-from airflow_ml_pipelines.core.workspaces.registry import is_database
 from airflow_ml_pipelines.core.workspaces.server import AirflowServer, ServerError, find_server
 from airflow_ml_pipelines.core.workspaces.workspace import (
     BLOB_STORE,

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from airflow_ml_pipelines.core.canonical import canonical_json
+from airflow_ml_pipelines.core.databases.kinds import DATABASES
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
-from airflow_ml_pipelines.core.workspaces.registry import DATABASES
 
 __all__ = ["Connect", "Database", "QueryResult", "open_database", "reason_of"]
 

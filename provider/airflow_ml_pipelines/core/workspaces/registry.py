@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,7 +25,6 @@ from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, PipelineSpec
 from airflow_ml_pipelines.core.stores.store import Store
 
 __all__ = [
-    "DATABASES",
     "FOLDERS",
     "SCHEMA",
     "ComputeDocument",
@@ -39,23 +38,12 @@ __all__ = [
     "add_version",
     "find_latest",
     "find_versions",
-    "is_database",
     "read_defaults",
     "read_or_skip",
     "read_version",
 ]
 
 SCHEMA = 1
-
-DATABASES: Final = {
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mssql": "mssql",
-    "sqlite": "sqlite",
-}
-"""The schemes of URLs that are databases, and which."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +158,6 @@ FOLDERS: Mapping[type, str] = {
     DatasetRecord: "datasets",
     PublishedDocument: "pipelines",
 }
-
-
-def is_database(url: str) -> bool:
-    """Return whether a URL is one of a database."""
-    return url.partition("://")[0].lower() in DATABASES
 
 
 def find_latest(store: Store, kind: type[_T]) -> list[_T]:

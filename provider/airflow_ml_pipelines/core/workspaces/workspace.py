@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.databases.kinds import is_database
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
@@ -237,7 +238,7 @@ class Workspace:
         """
         spec = self.datastore_spec(name)
         what = f"datastore {spec.name!r}"
-        if not registry.is_database(spec.url):
+        if not is_database(spec.url):
             raise WorkspaceError(
                 f"{what} is no database ({spec.url}): expected a URL such as postgresql://host/database for a query"
             )
@@ -510,7 +511,7 @@ class Workspace:
 
     def _open(self, spec: DatastoreSpec, what: str) -> Store:
         key = spec_content(spec)
-        if registry.is_database(spec.url):
+        if is_database(spec.url):
             raise WorkspaceError(
                 f"{what} is a database and has no files: ask it with Dataset.Tabular.from_sql_query, or with `query:`"
             )
