@@ -296,12 +296,9 @@ class PipelineEndpoint:
         self._known = add_version(self.workspace.core.store, self.id, published.id, default=default)
 
     def _set(self, status: Any) -> None:
-        def change(last: EndpointDocument) -> EndpointDocument:
-            if last.status == "Archived":
-                raise WorkspaceError(f"endpoint {self.id!r} is archived: call reactivate(name) first")
-            return msgspec.structs.replace(last, status=status)
+        from airflow_ml_pipelines.core.publishing.endpoints import switch_endpoint
 
-        self._change(change)
+        self._known = switch_endpoint(self.workspace.core.store, self.id, status)
 
     def _change(self, change: Any) -> None:
         from airflow_ml_pipelines.core.publishing.endpoints import change_endpoint

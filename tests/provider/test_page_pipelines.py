@@ -7,8 +7,14 @@ import re
 
 import pytest
 from made_runs import chain, make_run
-from page_app import UI, page_client
+from page_app import API, UI, page_client
 
+from airflow_ml_pipelines.core.publishing.endpoints import (
+    add_version,
+    archive_endpoint,
+    create_endpoint,
+    read_endpoint,
+)
 from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
 from airflow_ml_pipelines.core.publishing.published import publish, read_published, read_status
 from airflow_ml_pipelines.core.runs.folder import Origin
@@ -114,6 +120,37 @@ def test_a_pipeline_is_disabled_and_enabled_again(client, workspace, published):
         assert answer.status_code == 200
         assert f">{button}</button>" in answer.text
         assert read_status(workspace.store, read_published(workspace.store, published)) == status
+
+
+def test_an_endpoint_is_disabled_and_enabled_by_those_who_may_change_all_that_it_runs(
+    client, workspace, published
+):
+    store = workspace.store
+    endpoint = create_endpoint(store, "service", "digits.1", description=HOSTILE)
+    add_version(store, endpoint.id, "digits.2")
+    for status, button in (("Disabled", "Enable"), ("Active", "Disable")):
+        answer = client.post(f"{UI}/endpoints/{endpoint.id}/status", data={"status": status}, headers=HERE)
+        assert answer.status_code == 200
+        assert f">{button}<span" in answer.text
+        assert HOSTILE not in answer.text
+        assert read_endpoint(store, name="service").status == status
+    assert (
+        client.patch(f"{API}/endpoints/service", json={"status": "Disabled"}).json()["status"] == "Disabled"
+    )
+    refused = {"status": "Active"}
+    ada = {"user": "ada"}
+    assert "<button" not in client.get(f"{UI}/pipelines", headers=ada).text
+    for answer in (
+        client.post(f"{UI}/endpoints/{endpoint.id}/status", data=refused, headers={**HERE, **ada}),
+        client.patch(f"{API}/endpoints/service", json=refused, headers=ada),
+    ):
+        assert answer.status_code == 403
+    nobody = client.patch(f"{API}/endpoints/service", json=refused, headers={"user": "nobody"})
+    assert nobody.status_code == 404
+    assert read_endpoint(store, name="service").status == "Disabled"
+    archive_endpoint(store, endpoint.id)
+    assert "service" not in texts(client.get(f"{UI}/pipelines"))
+    assert client.patch(f"{API}/endpoints/{endpoint.id}", json=refused).status_code == 409
 
 
 @pytest.mark.parametrize(
@@ -224,6 +261,24 @@ def test_lineage_leads_from_dataset_to_step_to_dataset_without_those_one_may_not
     assert "one: s1" in seen
     assert "hidden" not in seen
     assert "leak" not in seen
+
+
+def test_a_registered_dataset_is_for_those_who_may_see_assets_or_a_run_that_reads_it(client, workspace):
+    for name in ("raw", "private"):
+        workspace.register_dataset(name, table(workspace, name, b"x\n1\n"))
+    make_run(workspace, chain("one", reads="raw"), "a")
+    make_run(workspace, chain("hidden", reads="private"), "b")
+    seen = {
+        user: [
+            name
+            for name in ("raw", "private")
+            if f"/datasets/{name}" in client.get(f"{UI}/datasets", headers={"user": user}).text
+        ]
+        for user in ("admin", "ada", "nobody")
+    }
+    assert seen == {"admin": ["raw", "private"], "ada": ["raw"], "nobody": []}
+    for path, code in (("raw", 200), ("raw/1", 200), ("private", 404), ("private/1", 404)):
+        assert client.get(f"{UI}/datasets/{path}", headers={"user": "ada"}).status_code == code
 
 
 def test_a_version_that_a_hidden_step_made_is_not_there(client, workspace):

@@ -10,6 +10,8 @@ import pytest
 from made_runs import chain, make_run
 from page_app import API, UI, page_client
 
+from airflow_ml_pipelines.core.runs.folder import RunFolder
+from airflow_ml_pipelines.core.runs.new_run import refused_run
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 HOSTILE = [
@@ -333,3 +335,37 @@ def test_a_run_that_is_going_on_is_asked_for_again(client, workspace):
     make_run(workspace, chain("one"), "ended")
     assert 'data-refresh="4"' in client.get(f"{UI}/runs/one/goes").text
     assert "data-refresh" not in client.get(f"{UI}/runs/one/ended").text
+
+
+def test_a_run_that_could_not_begin_is_listed_and_says_why(client, workspace):
+    folder = RunFolder(workspace.store, "one", "refused")
+    folder.write_run(refused_run(chain("one"), run_id="refused", parameters={"depth": "deep"}))
+    folder.write_result("Failed", "there is no parameter 'dpeth'. Did you mean 'depth'?")
+    assert "refused" in texts(client.get(f"{UI}/runs", params={"status": "Failed"}))
+    answer = client.get(f"{UI}/runs/one/refused")
+    text = texts(answer)
+    assert "Did you mean 'depth'?" in text
+    assert "deep" in text
+    assert "did not begin" in text
+    assert "/steps/" not in answer.text
+    assert "data-refresh" not in answer.text
+
+
+def test_the_logs_of_a_run_that_one_may_not_see_are_not_given_by_name_either(client, workspace):
+    files = {"logs/stdout.txt": b"hidden words\n", "outputs/roc.png": PNG}
+    make_run(workspace, chain("hidden"), "first", files=files)
+    states = dict.fromkeys(("s1", "s2", "s3"), "reused")
+    make_run(workspace, chain("one"), "second", number=1, states=states, reused_from=("hidden", "first"))
+    codes = {}
+    for user in ("admin", "ada"):
+        for name in files:
+            answer = client.get(
+                f"{UI}/runs/one/second/steps/s3/file", params={"name": name}, headers={"user": user}
+            )
+            codes[user, name] = answer.status_code
+    assert codes == {
+        ("admin", "logs/stdout.txt"): 200,
+        ("admin", "outputs/roc.png"): 200,
+        ("ada", "logs/stdout.txt"): 404,
+        ("ada", "outputs/roc.png"): 200,
+    }

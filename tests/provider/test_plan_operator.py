@@ -73,7 +73,19 @@ def test_a_wrong_parameter_ends_the_run_with_a_text_that_names_it(tasks, run_tas
         run_task(tasks["plan"], "r1", conf=conf)
     for word in words:
         assert word in str(caught.value)
-    assert RunFolder(workspace.store, "pipeline", "r1").read_plan() is None
+    folder = RunFolder(workspace.store, "pipeline", "r1")
+    assert folder.read_plan() is None
+    assert (folder.status(), folder.read_result().error) == ("Failed", str(caught.value))
+    assert folder.read_run().parameters["alpha"] == conf.get("alpha", 1)
+
+
+def test_a_run_that_could_not_begin_is_no_failure_any_more_once_it_has_a_plan(tasks, run_task, workspace):
+    with pytest.raises(AirflowFailException):
+        run_task(tasks["plan"], "r1", conf={"alpha": "two"})
+    run_task(tasks["plan"], "r1", conf={"alpha": 2})
+    folder = RunFolder(workspace.store, "pipeline", "r1")
+    assert (folder.read_result(), folder.status()) == (None, "Running")
+    assert folder.read_run().parameters["alpha"] == 2
 
 
 def test_a_missing_script_is_named(tasks, run_task, source):

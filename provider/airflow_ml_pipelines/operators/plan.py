@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from airflow_ml_pipelines._airflow import BaseOperator, DownstreamTasksSkipped
 from airflow_ml_pipelines._tasks import open_workspace, plain_errors, reused_from_url, shorten
-from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
+from airflow_ml_pipelines.core.errors import MlPipelinesError, ParameterError, StoreError, did_you_mean
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
 from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, RunFolder
 from airflow_ml_pipelines.core.runs.place import write_place
@@ -76,16 +77,16 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
 
         with plain_errors(self.log):
             workspace = open_workspace(self.workspace)
-            run = self._new_run(context)
-            folder = RunFolder(workspace.store, run.pipeline, run.run)
-            write_place(
-                folder,
-                context["ti"].dag_id,
-                run.run,
-                {step: t[-1] for step, t in self.step_tasks.items() if t},
-            )
-            with told_to(ProgressLog(self.log.info)):
-                plan = make_plan(workspace, run)
+            folder = RunFolder(workspace.store, self.pipeline.name, context["ti"].run_id)
+            tasks = {step: t[-1] for step, t in self.step_tasks.items() if t}
+            write_place(folder, context["ti"].dag_id, folder.run, tasks)
+            try:
+                run = self._new_run(context)
+                with told_to(ProgressLog(self.log.info)):
+                    plan = make_plan(workspace, run)
+            except MlPipelinesError as error:
+                self._keep_failure(folder, context, error)
+                raise
         self._planned = workspace, run, plan
         self._log_plan(run, plan)
         self.reused_from_url = _latest_origin(workspace, plan)
@@ -118,6 +119,23 @@ class PlanOperator(BaseOperator):  # type: ignore[misc]
 
         workspace, run, plan = self._planned
         return describe_lineage(workspace, trace_reused(workspace, run, plan))
+
+    def _keep_failure(self, folder: RunFolder, context: Any, error: MlPipelinesError) -> None:
+        """Write into the run's folder why it could not begin, so that it is listed with that."""
+        from airflow_ml_pipelines.core.runs.new_run import refused_run
+
+        params = dict(context["params"])
+        run = refused_run(
+            self.pipeline,
+            run_id=folder.run,
+            parameters={
+                spec.name: params[spec.name] for spec in self.pipeline.parameters if spec.name in params
+            },
+            experiment=str(params.get("experiment_name") or self.experiment or "") or None,
+        )
+        with suppress(StoreError):
+            folder.write_run(run)
+            folder.write_result("Failed", str(error))
 
     def _new_run(self, context: Any) -> RunDocument:
         from airflow_ml_pipelines.core.runs.new_run import new_run

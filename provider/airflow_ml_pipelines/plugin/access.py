@@ -55,6 +55,10 @@ class Access:
             )
         )
 
+    def may_read_assets(self) -> bool:
+        """Return whether the user may see Airflow's assets: data that is known to all DAGs and belongs to none."""
+        return bool(get_auth_manager().is_authorized_asset(method="GET", user=self._user))
+
     def require(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> None:
         """Refuse with 403 what the user may not do."""
         if not self.may(method, dag_id, runs=runs):

@@ -33,6 +33,7 @@ __all__ = [
     "reactivate_endpoint",
     "read_endpoint",
     "rename_endpoint",
+    "switch_endpoint",
 ]
 
 EndpointStatus = Literal["Active", "Disabled", "Archived"]
@@ -167,6 +168,17 @@ def rename_endpoint(store: Store, identity: str, name: str) -> EndpointDocument:
     if before.name != name:
         _release(store, before.name, identity)
     return document
+
+
+def switch_endpoint(store: Store, identity: str, status: Literal["Active", "Disabled"]) -> EndpointDocument:
+    """Enable or disable an endpoint. :raises WorkspaceError: where it is archived."""
+
+    def change(last: EndpointDocument) -> EndpointDocument:
+        if last.status == "Archived":
+            raise WorkspaceError(f"endpoint {identity!r} is archived: call reactivate(name) first")
+        return msgspec.structs.replace(last, status=status)
+
+    return change_endpoint(store, identity, change)
 
 
 def archive_endpoint(store: Store, identity: str) -> EndpointDocument:

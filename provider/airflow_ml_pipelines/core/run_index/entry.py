@@ -10,7 +10,14 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.layout import segment
-from airflow_ml_pipelines.core.runs.folder import RunDocument, RunFolder, RunStatus, StepDocument, status_of
+from airflow_ml_pipelines.core.runs.folder import (
+    ResultDocument,
+    RunDocument,
+    RunFolder,
+    RunStatus,
+    StepDocument,
+    status_of,
+)
 from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.core.spec import RegisteredDataset
 from airflow_ml_pipelines.core.stores.store import Store
@@ -105,11 +112,15 @@ def read_entry(
         dag_id=place["dag_id"] if place else document.pipeline,
         dag_run=place["run_id"] if place else "",
         status=status,
-        finished=max(ends, default=document.started) if status in ENDED else None,
+        finished=_end(document, ends, result) if status in ENDED else None,
         steps=steps,
         facts=tuple(_facts(document, steps, logged)),
         uses=tuple(_uses(document)),
     )
+
+
+def _end(document: RunDocument, ends: list[float], result: ResultDocument | None) -> float:
+    return max(ends, default=result.finished if result else document.started)
 
 
 def read_logged(store: Store, folder: str) -> Logged:

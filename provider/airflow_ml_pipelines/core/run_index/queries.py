@@ -18,6 +18,7 @@ __all__ = [
     "Savings",
     "choices",
     "dags_of",
+    "datasets_used",
     "find_run",
     "flows",
     "list_page",
@@ -187,6 +188,12 @@ def flows(connection: sqlite3.Connection, dags: Collection[str], dataset: str | 
         (_list(dags), *values),
     )
     return [Flow(*row) for row in rows]
+
+
+def datasets_used(connection: sqlite3.Connection, dags: Collection[str]) -> set[str]:
+    """Return the names of the datasets that runs of these DAGs read or make."""
+    query = f"SELECT DISTINCT dataset FROM uses JOIN runs ON runs.id = uses.run WHERE {_SEEN}"
+    return {row[0] for row in connection.execute(query, (_list(dags),))}
 
 
 def metric_series(

@@ -226,7 +226,7 @@ class FailureDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ResultDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a run in one process ended; a run on a scheduler has none."""
+    """How a run in one process ended; a run on a scheduler has one only where it could not be planned."""
 
     schema: int = SCHEMA
     status: RunStatus
@@ -260,9 +260,13 @@ class RunFolder:
 
     def write_plan(self, document: PlanDocument) -> None:
         """Write the run's plan and forget what an earlier plan of the same run led to."""
+        result = f"{self.path}/result.json"
+        if (
+            self.store.info(result) is not None
+        ):  # also without a plan: an earlier attempt at one may have failed
+            self.store.delete(result)
         if self.store.info(f"{self.path}/plan.json") is not None:
-            for path in (f"{self.path}/failed.json", f"{self.path}/result.json"):
-                self.store.delete(path)
+            self.store.delete(f"{self.path}/failed.json")
             for plan in document.steps:
                 self.store.delete(layout.step_path(self.pipeline, self.run, plan.step))
         self.store.put(f"{self.path}/plan.json", write_document(document))
@@ -333,12 +337,12 @@ class RunFolder:
             self.store.delete(f"{self.path}/failed.json")
 
     def write_result(self, status: RunStatus, error: str | None = None) -> None:
-        """Write how a run in one process ended."""
+        """Write how a run in one process ended, or that one on a scheduler could not begin."""
         document = ResultDocument(status=status, finished=time.time(), error=error)
         self.store.put(f"{self.path}/result.json", write_document(document))
 
     def read_result(self) -> ResultDocument | None:
-        """Return how a run in one process ended, None where it has not, or ran on a scheduler."""
+        """Return how a run in one process ended, None where it has not, or began on a scheduler."""
         return self._read(f"{self.path}/result.json", ResultDocument)
 
     def status(self) -> RunStatus:

@@ -12,7 +12,7 @@ from airflow_ml_pipelines.core.parameters import check_parameters
 from airflow_ml_pipelines.core.runs.folder import RunDocument
 from airflow_ml_pipelines.core.spec import PipelineSpec
 
-__all__ = ["new_run"]
+__all__ = ["new_run", "refused_run"]
 
 
 def new_run(
@@ -30,6 +30,37 @@ def new_run(
     :param run_id: unique among the pipeline's runs; None for a new one.
     :raises ParameterError: where a parameter does not exist, has no value, or not one of its type.
     """
+    return _document(
+        spec,
+        check_parameters(spec.parameters, parameters or {}),
+        experiment=experiment,
+        run_id=run_id,
+        regenerate_outputs=regenerate_outputs,
+        continue_on_step_failure=continue_on_step_failure,
+        tags=tags,
+    )
+
+
+def refused_run(
+    spec: PipelineSpec, *, run_id: str, parameters: Mapping[str, Any], experiment: str | None = None
+) -> RunDocument:
+    """Return what a run was started with that can't begin, such as one with a wrong parameter: only to be told of.
+
+    :param parameters: as they were given.
+    """
+    return _document(spec, dict(parameters), run_id=run_id, experiment=experiment)
+
+
+def _document(
+    spec: PipelineSpec,
+    parameters: dict[str, Any],
+    *,
+    experiment: str | None,
+    run_id: str | None,
+    regenerate_outputs: bool = False,
+    continue_on_step_failure: bool | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunDocument:
     go_on = spec.continue_on_step_failure if continue_on_step_failure is None else continue_on_step_failure
     now = time.time()
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
@@ -37,7 +68,7 @@ def new_run(
         pipeline=spec.name,
         run=run_id or f"local-{stamp}-{secrets.token_hex(3)}",
         experiment=experiment or spec.name,
-        parameters=check_parameters(spec.parameters, parameters or {}),
+        parameters=parameters,
         regenerate_outputs=regenerate_outputs,
         continue_on_step_failure=go_on,
         tags=dict(tags or {}),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.plugin.page.files import KeptFile, is_image, read_start
+from airflow_ml_pipelines.plugin.files import KeptFile, is_image, read_start
 
 __all__ = ["Preview", "preview_file"]
 

@@ -18,10 +18,13 @@ __all__ = ["draw_graph", "draw_run"]
 _HEIGHT, _MARGIN, _LONGEST = 52.0, 12.0, 32
 
 
-def draw_run(spec: PipelineSpec, steps: Sequence[StepView], path: Callable[[str], str]) -> Markup:
+def draw_run(
+    spec: PipelineSpec, steps: Sequence[StepView], path: Callable[[str], str], *, is_over: bool = False
+) -> Markup:
     """Return the graph of a run's steps.
 
     :param path: gives the address of a step's page.
+    :param is_over: whether a step of which nothing is known will not begin any more.
     """
     known = {item.id: item for item in steps}
     graph = graph_of(spec)
@@ -30,8 +33,10 @@ def draw_run(spec: PipelineSpec, steps: Sequence[StepView], path: Callable[[str]
     for node in graph.nodes:
         if node.kind == "step":
             step = known.get(ids[node.id])
-            note = ("waiting", "waiting") if step is None else (step.state, step.summary)
-            notes[node.id] = (*note, path(ids[node.id]))
+            if step is None:  # there is no plan, so it has no page
+                notes[node.id] = ("skipped", "did not begin", "") if is_over else ("waiting", "waiting", "")
+            else:
+                notes[node.id] = (step.state, step.summary, path(step.id))
     return draw_graph(graph, notes, f"The steps of {spec.name}")
 
 

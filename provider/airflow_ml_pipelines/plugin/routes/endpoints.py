@@ -6,14 +6,19 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument, find_endpoints, read_endpoint
+from airflow_ml_pipelines.core.publishing.endpoints import (
+    EndpointDocument,
+    find_endpoints,
+    read_endpoint,
+    switch_endpoint,
+)
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, WorkspaceDep, readable
-from airflow_ml_pipelines.plugin.models import Endpoint, EndpointPage, Submission, Submitted
+from airflow_ml_pipelines.plugin.models import Endpoint, EndpointPage, Status, Submission, Submitted
 from airflow_ml_pipelines.plugin.routes.pipelines import Key, Limit, Offset, read_pipeline
 from airflow_ml_pipelines.plugin.submit import submit
 
-__all__ = ["router"]
+__all__ = ["may_change", "read_endpoint_of", "require_change", "router"]
 
 _SHOWN = 200
 
@@ -38,7 +43,7 @@ def list_endpoints(
 @router.get("/{endpoint_id}")
 def get_endpoint(endpoint_id: str, workspace: WorkspaceDep, access: AccessDep) -> Endpoint:
     """Return an endpoint, by its id or name."""
-    return _describe(_read(workspace, access, endpoint_id))
+    return _describe(read_endpoint_of(workspace, access, endpoint_id))
 
 
 @router.post("/{endpoint_id}")
@@ -68,6 +73,25 @@ async def submit_endpoint_version(
     return await _submit(endpoint_id, version, body, request, workspace, access, idempotency_key)
 
 
+@router.patch("/{endpoint_id}")
+def change_endpoint(endpoint_id: str, body: Status, workspace: WorkspaceDep, access: AccessDep) -> Endpoint:
+    """Enable or disable an endpoint, which takes the right to change the pipeline of each of its versions."""
+    document = read_endpoint_of(workspace, access, endpoint_id)
+    require_change(access, document)
+    return _describe(switch_endpoint(workspace.store, document.id, body.status))
+
+
+def may_change(access: Access, document: EndpointDocument) -> bool:
+    """Return whether the user may enable and disable an endpoint: whether they may do so with all that it runs."""
+    return all(access.may("PUT", pipeline) for pipeline in dict.fromkeys(document.versions))
+
+
+def require_change(access: Access, document: EndpointDocument) -> None:
+    """Refuse with 403 where the user may not."""
+    for pipeline in dict.fromkeys(document.versions):
+        access.require("PUT", pipeline)
+
+
 async def _submit(
     endpoint_id: str,
     version: str | None,
@@ -77,7 +101,7 @@ async def _submit(
     access: Access,
     key: str | None,
 ) -> Submitted:
-    endpoint = await run_in_threadpool(_read, workspace, access, endpoint_id)
+    endpoint = await run_in_threadpool(read_endpoint_of, workspace, access, endpoint_id)
     if endpoint.status != "Active":
         raise WorkspaceError(f"endpoint {endpoint.name!r} is {endpoint.status.lower()}")
     document = await run_in_threadpool(read_pipeline, workspace, access, endpoint.pipeline(version))
@@ -85,7 +109,9 @@ async def _submit(
     return await submit(request, workspace, document, body, key=key, tags={"pipeline_endpoint": endpoint.id})
 
 
-def _read(workspace: Workspace, access: Access, wanted: str) -> EndpointDocument:
+def read_endpoint_of(workspace: Workspace, access: Access, wanted: str) -> EndpointDocument:
+    """Return an endpoint by its id or name. :raises MissingError: where there is none that the user may see."""
+
     def find() -> EndpointDocument:
         try:
             return read_endpoint(workspace.store, identity=wanted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Container
 from typing import Annotated
 from urllib.parse import quote
 
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError, WorkspaceError
-from airflow_ml_pipelines.core.run_index import flows
+from airflow_ml_pipelines.core.run_index import datasets_used, flows
 from airflow_ml_pipelines.core.workspaces.registry import DatasetRecord
 from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.page.lineage import draw_lineage
@@ -33,21 +35,23 @@ Version = Annotated[int | None, Query(ge=1)]
 def list_datasets(viewer: ViewerDep) -> HTMLResponse:
     """Show the latest version of each dataset that the user may see."""
     found = sorted(viewer.workspace.datasets().values(), key=lambda record: record.name)
-    shown = [record for record in found if _sees(viewer, record)]
+    sees = _sight(viewer)
+    shown = [record for record in found if sees(record)]
     return render(viewer.request, "datasets", found=[(record, _where(record)) for record in shown])
 
 
 @router.get("/datasets/{name}")
 def show_dataset(name: str, viewer: ViewerDep, old: Version = None, new: Version = None) -> HTMLResponse:
     """Show the versions of a dataset, the difference of two of them, and which steps make and read it."""
+    viewer.refresh()
+    sees = _sight(viewer)
     versions = [
         record
         for number in reversed(viewer.workspace.dataset_versions(name)[-_VERSIONS:])
-        if _sees(viewer, record := viewer.workspace.dataset(name, number))
+        if sees(record := viewer.workspace.dataset(name, number))
     ]
     if not versions:
         raise MissingError(f"there is no dataset {name[:200]!r}")
-    viewer.refresh()
     with viewer.index() as connection:
         found = flows(connection, viewer.dags(connection), name)
     at = base(viewer.request)
@@ -85,7 +89,7 @@ def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
         record = viewer.workspace.dataset(name, version)
     except WorkspaceError:
         record = None
-    if record is None or not _sees(viewer, record):
+    if record is None or not _sight(viewer)(record):
         raise MissingError(f"there is no version {version} of dataset {name[:200]!r}")
     dataset, wrong, profile, files = _open(viewer, record), "", [], []
     try:
@@ -113,9 +117,28 @@ def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
     )
 
 
-def _sees(viewer: Viewer, record: DatasetRecord) -> bool:
-    """Return whether the user may see a version: that which a step made belongs to the step's DAG."""
-    return record.origin is None or viewer.sees_run(record.origin.pipeline, record.origin.run)
+def _sight(viewer: Viewer) -> Callable[[DatasetRecord], bool]:
+    """Return what says whether the user may see a version.
+
+    That which a step made belongs to the step's DAG. What somebody registered belongs to no DAG: whoever may see
+    Airflow's assets may see it, and whoever may see a run that reads or makes a dataset of the name.
+    """
+
+    @functools.cache
+    def registered() -> Container[str] | None:
+        if viewer.access.may_read_assets():
+            return None
+        viewer.refresh()
+        with viewer.index() as connection:
+            return datasets_used(connection, viewer.dags(connection))
+
+    def sees(record: DatasetRecord) -> bool:
+        if record.origin is not None:
+            return viewer.sees_run(record.origin.pipeline, record.origin.run)
+        names = registered()
+        return names is None or record.name in names
+
+    return sees
 
 
 def _pick(versions: list[DatasetRecord], number: int) -> DatasetRecord:

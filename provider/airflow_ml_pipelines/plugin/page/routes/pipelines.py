@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.parameters import describe
-from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument, find_endpoints
+from airflow_ml_pipelines.core.publishing.endpoints import EndpointDocument, find_endpoints, switch_endpoint
 from airflow_ml_pipelines.core.publishing.published import (
     PublishedDocument,
     find_published,
@@ -23,6 +24,7 @@ from airflow_ml_pipelines.plugin.page.forms import read_form, typed_values
 from airflow_ml_pipelines.plugin.page.render import base, render
 from airflow_ml_pipelines.plugin.page.run_graph import draw_graph
 from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
+from airflow_ml_pipelines.plugin.routes.endpoints import may_change, read_endpoint_of, require_change
 from airflow_ml_pipelines.plugin.routes.pipelines import read_pipeline
 from airflow_ml_pipelines.plugin.submit import submit
 from dag_factory.graph import graph_of
@@ -30,6 +32,7 @@ from dag_factory.graph import graph_of
 __all__ = ["router"]
 
 _RUNS = 10
+_STATUSES: tuple[Literal["Active", "Disabled"], ...] = ("Active", "Disabled")
 
 router = APIRouter()
 
@@ -43,7 +46,11 @@ def list_pipelines(viewer: ViewerDep) -> HTMLResponse:
         for document, status in find_published(store, active_only=False)
         if viewer.access.may("GET", document.id)
     ]
-    endpoints = [item for item in find_endpoints(store) if viewer.access.may("GET", item.pipeline())]
+    endpoints = [
+        item
+        for item in find_endpoints(store, active_only=False)
+        if item.status != "Archived" and viewer.access.may("GET", item.pipeline())
+    ]
     return render(
         viewer.request,
         "pipelines",
@@ -51,8 +58,18 @@ def list_pipelines(viewer: ViewerDep) -> HTMLResponse:
             (name, list(versions)[::-1])
             for name, versions in groupby(published, key=lambda item: item[0].name)
         ],
-        endpoints=[(item, _versions(viewer, item)) for item in endpoints],
+        endpoints=[(item, _versions(viewer, item), may_change(viewer.access, item)) for item in endpoints],
     )
+
+
+@router.post("/endpoints/{endpoint}/status")
+async def change_endpoint(endpoint: str, viewer: ViewerDep) -> Response:
+    """Enable or disable a pipeline endpoint."""
+    form = await read_form(viewer.request)
+    document = await run_in_threadpool(read_endpoint_of, viewer.workspace, viewer.access, endpoint)
+    require_change(viewer.access, document)
+    await run_in_threadpool(switch_endpoint, viewer.workspace.store, document.id, _status_of(form))
+    return RedirectResponse(f"{base(viewer.request)}/pipelines#endpoints", 303)
 
 
 @router.get("/pipelines/{pipeline}")
@@ -67,11 +84,15 @@ async def change_status(pipeline: str, viewer: ViewerDep) -> Response:
     form = await read_form(viewer.request)
     document = await run_in_threadpool(read_pipeline, viewer.workspace, viewer.access, pipeline)
     viewer.access.require("PUT", document.id)
-    status = form.get("status")
-    if status not in ("Active", "Disabled"):
-        raise HTTPException(422, "Expected the status Active or Disabled.")
-    await run_in_threadpool(write_status, viewer.workspace.store, document, status)  # type: ignore[arg-type]
+    await run_in_threadpool(write_status, viewer.workspace.store, document, _status_of(form))
     return RedirectResponse(f"{base(viewer.request)}/pipelines/{document.id}", 303)
+
+
+def _status_of(form: dict[str, str]) -> Literal["Active", "Disabled"]:
+    for status in _STATUSES:
+        if form.get("status") == status:
+            return status
+    raise HTTPException(422, "Expected the status Active or Disabled.")
 
 
 @router.post("/pipelines/{pipeline}/runs")

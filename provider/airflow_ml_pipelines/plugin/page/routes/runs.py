@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from airflow_ml_pipelines.core.errors import NotFoundError, ParameterError
+from airflow_ml_pipelines.core.errors import ParameterError
 from airflow_ml_pipelines.core.run_index import (
     Kind,
     ListedPage,
@@ -20,7 +20,15 @@ from airflow_ml_pipelines.core.run_index import (
 from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunFolder, StepPlan, status_of
 from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.plugin.access import MissingError
-from airflow_ml_pipelines.plugin.page.files import find_file, kept_files, output_files, read_end
+from airflow_ml_pipelines.plugin.files import (
+    LOGS,
+    KeptFile,
+    find_kept,
+    find_made,
+    kept_files,
+    made_files,
+    read_end,
+)
 from airflow_ml_pipelines.plugin.page.metrics import view_metrics
 from airflow_ml_pipelines.plugin.page.previews import preview_file
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path
@@ -33,8 +41,9 @@ from airflow_ml_pipelines.plugin.serve import serve_file
 __all__ = ["Text", "filter_of", "router"]
 
 _PAGE = 50
+_FILES = 100
 _LOG = 64 << 10
-_LOGS = ("logs/stderr.txt", "logs/stdout.txt")
+_LOGS = (f"{LOGS}stderr.txt", f"{LOGS}stdout.txt")
 _STATUSES = ("Running", "Finished", "Failed", "Canceled", "NotStarted")
 
 router = APIRouter()
@@ -175,6 +184,7 @@ def show_run(pipeline: str, run: str, viewer: ViewerDep) -> HTMLResponse:
     at = base(viewer.request)
     ends = [item.document.finished for item in steps if item.document.finished is not None]
     status = result.status if result else status_of(documents)
+    is_over = status not in ("Running", "NotStarted")
     return render(
         viewer.request,
         "run",
@@ -182,11 +192,14 @@ def show_run(pipeline: str, run: str, viewer: ViewerDep) -> HTMLResponse:
         steps=steps,
         status=status,
         place=read_place(folder),
-        finished=max(ends, default=None) if status not in ("Running", "NotStarted") else None,
+        finished=max(ends, default=result.finished if result else None) if is_over else None,
         saved=sum(item.document.saved for item in steps),
         worked=sum(item.document.seconds or 0.0 for item in steps),
         graph=draw_run(
-            document.spec, steps, lambda step: at + run_path(document.pipeline, document.run, step)
+            document.spec,
+            steps,
+            lambda step: at + run_path(document.pipeline, document.run, step),
+            is_over=is_over,
         ),
         error=result.error if result else None,
     )
@@ -200,7 +213,7 @@ def show_step(pipeline: str, run: str, step: str, viewer: ViewerDep) -> HTMLResp
     steps = view_steps(folder, document, viewer.sees_run)
     found = _pick(steps, step)
     workspace, attempt = viewer.workspace, found.document.folder
-    files = kept_files(workspace, attempt)
+    files = [file for file in kept_files(workspace, attempt) if _is_shown(found, file.name)]
     logs = [file for file in files if file.name in _LOGS]
     plan = _plan(folder.read_plan(), step)
     return render(
@@ -216,9 +229,9 @@ def show_step(pipeline: str, run: str, step: str, viewer: ViewerDep) -> HTMLResp
         metrics=view_metrics(workspace.store, attempt),
         files=[file for file in files if file not in logs],
         logs={
-            file.name.removeprefix("logs/"): read_end(file, _LOG).decode("utf-8", "replace")
+            file.name.removeprefix(LOGS): read_end(file, _LOG).decode("utf-8", "replace")
             for file in reversed(logs)
-            if file.size and not found.is_foreign
+            if file.size
         },
         log_bytes=_LOG,
         arguments=_arguments(found),
@@ -236,7 +249,7 @@ def get_file(
     range: Annotated[str | None, Header()] = None,  # noqa: A002 - the header's name
 ) -> Response:
     """Return a file that a step kept, or one of an output."""
-    file = find_file(viewer.workspace, _document(viewer, pipeline, run, step).document, output, name)
+    file = _find_file(viewer, _document(viewer, pipeline, run, step), output, name)
     return serve_file(file.store, file.path, range)
 
 
@@ -252,7 +265,7 @@ def show_file(
     """Show how a file begins."""
     folder = viewer.open_run(pipeline, run)
     found = _document(viewer, pipeline, run, step)
-    file = find_file(viewer.workspace, found.document, output, name)
+    file = _find_file(viewer, found, output, name)
     return render(
         viewer.request,
         "preview",
@@ -276,10 +289,23 @@ def _pick(steps: list[StepView], step: str) -> StepView:
     raise MissingError(f"the run has no step {step[:200]!r}")
 
 
-def _files(viewer: Viewer, step: StepView, output: str) -> list[Any]:
+def _find_file(viewer: Viewer, step: StepView, output: str, name: str) -> KeptFile:
+    if output:
+        return find_made(viewer.workspace, step.document, output, name)
+    if not _is_shown(step, name):
+        raise MissingError(f"there is no file {name[:200]!r}")
+    return find_kept(viewer.workspace, step.document.folder, name)
+
+
+def _is_shown(step: StepView, name: str) -> bool:
+    """Return whether a kept file is shown: logs of a run that the user may not see are not."""
+    return not (step.is_foreign and name.startswith(LOGS))
+
+
+def _files(viewer: Viewer, step: StepView, output: str) -> list[KeptFile]:
     try:
-        return list(output_files(viewer.workspace, step.document, output))
-    except (MissingError, NotFoundError):
+        return made_files(viewer.workspace, step.document, output, most=_FILES)
+    except MissingError:
         return []
 
 
