@@ -158,6 +158,30 @@ class Dataset:
         """Return what a step reads it with, under a name; see ``as_mount`` and ``as_download`` of what is returned."""
         return DatasetConsumptionConfig(name, self, "direct")
 
+    @property
+    def partition_keys(self) -> list[str]:
+        """The names that ``partition_format`` has for parts of the paths."""
+        from airflow_ml_pipelines.runtime.table_options import partition_names
+
+        return partition_names(self._partition_format)
+
+    @checked
+    def get_partition_key_values(self, partition_keys: list[str] | None = None) -> list[dict[str, Any]]:
+        """Return what the parts of the paths are that ``partition_format`` has names for, each combination once.
+
+        :param partition_keys: some of the names; all if left out.
+        :raises DataError: where there is no data, or a path is not of that form.
+        """
+        from dag_factory.dataset_files import key_values
+
+        names = self.partition_keys if partition_keys is None else partition_keys
+        return key_values(self._workspace, self.data, self._partition_format, names)
+
+    @property
+    def _partition_format(self) -> str | None:
+        table = self.data.tabular
+        return self.data.partition_format if table is None else table.partition_format
+
     def files(self) -> dict[str, DataFile]:
         """Return the files by their paths relative to the dataset. :raises DataError: where there is no data."""
         from dag_factory.fetch import list_files
@@ -280,10 +304,27 @@ class FileDataset(Dataset):
 
     @checked
     def filter(self, expression: Expression) -> FileDataset:
-        """Return the dataset of the files for which a condition on :meth:`file_metadata` is true."""
-        from dag_factory.dataset_files import matches
+        """Return the dataset of the files for which a condition is true.
 
-        return self._select(lambda files: [file for file in files if matches(expression, file)])
+        :param expression: of :meth:`file_metadata`, and of parts of the path that ``partition_format`` has names for:
+            ``(images["Country"] == "DE") & (images.file_metadata("Size") > 0)``.
+        """
+        from dag_factory.dataset_files import matching
+
+        form = self.data.partition_format
+        return self._select(lambda files: matching(expression, files, form))
+
+    @checked
+    def __getitem__(self, name: str) -> Expression:
+        """Return a part of the path that ``partition_format`` has a name for, for :meth:`filter`."""
+        from airflow_ml_pipelines.runtime.expressions import column
+
+        if name not in self.partition_keys:
+            raise DefinitionError(
+                f"FileDataset[…]: there is no {name!r}.{did_you_mean(name, self.partition_keys)} Give "
+                "partition_format=… to from_files, such as '/{Country}/{Day:yyyy-MM-dd}/*.jpg'"
+            )
+        return column(name)
 
     def file_metadata(self, name: str) -> Expression:
         """Return what the store says of a file, for :meth:`filter`: ``Size`` in bytes, ``LastModifiedTime``, ``Path``."""

@@ -11,6 +11,7 @@ from airflow_ml_pipelines.core.errors import DataError, DefinitionError
 from dag_factory._check import checked, expect, kind_of
 from dag_factory.data import DataPath
 from dag_factory.datastore import Datastore
+from dag_factory.tables import check_partitions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,17 +40,18 @@ class FileFactory:
             file, a folder or a glob.
         :param validate: accepted; whether the data is there is looked at when a run is planned, so that importing a
             DAG file never waits for a store.
-        :param partition_format: not supported for files, None.
+        :param partition_format: names for parts of the paths, such as ``/{Country}/{Day:yyyy-MM-dd}/*.jpg``, which
+            conditions of :meth:`~dag_factory.FileDataset.filter` can be made of.
         :param is_file: whether the path is known to be one file.
         """
         where = "Dataset.File.from_files"
-        if partition_format is not None:
-            raise DefinitionError(f"{where}: partition_format is not supported for files: leave it out")
+        partitions = check_partitions(f"{where}(partition_format=…)", partition_format)
         locations, workspace = _locations(f"{where}(path=…)", path)
         from airflow_ml_pipelines.core.spec import Data
         from dag_factory.dataset import FileDataset
 
-        return FileDataset(Data(locations=locations, form="file" if is_file else "auto"), workspace)
+        data = Data(locations=locations, form="file" if is_file else "auto", partition_format=partitions)
+        return FileDataset(data, workspace)
 
     @staticmethod
     @checked

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_ml_pipelines.core.errors import DataError, DefinitionError, WorkspaceError
+from airflow_ml_pipelines.core.errors import DataError, DefinitionError, WorkspaceError, did_you_mean
 from dag_factory._check import expect, kind_of
 
 if TYPE_CHECKING:
@@ -22,10 +22,20 @@ if TYPE_CHECKING:
     from dag_factory.datastore import Datastore
     from dag_factory.fetch import DataFile
 
-__all__ = ["METADATA", "matches", "select_files", "split_files", "write_frame", "write_table"]
+__all__ = [
+    "METADATA",
+    "key_values",
+    "matching",
+    "partitioned",
+    "select_files",
+    "split_files",
+    "write_frame",
+    "write_table",
+]
 
-METADATA: Final = ("Size", "LastModifiedTime", "Path")
-"""What a store says of a file that a condition can be made of."""
+_TOLD = ("Size", "LastModifiedTime")
+METADATA: Final = (*_TOLD, "Path")
+"""What is known of every file, and a condition can be made of."""
 
 _WRITTEN = "part-00000"
 
@@ -44,7 +54,7 @@ def select_files(
     if not files:
         raise DataError("no file of the dataset is left: a dataset has one at least")
     places = tuple(Location(datastore=file.datastore, path=file.address) for file in files)
-    return Data(locations=places, form="folder")
+    return Data(locations=places, form="folder", partition_format=data.partition_format)
 
 
 def split_files(
@@ -62,16 +72,70 @@ def split_files(
     return sides
 
 
-def matches(expression: Expression, file: DataFile) -> bool:
-    """Return whether a condition is true of a file."""
-    from airflow_ml_pipelines.runtime.expressions import evaluate
+def matching(expression: Expression, files: list[DataFile], partition_format: str | None) -> list[DataFile]:
+    """Return the files of which a condition is true.
 
+    :param partition_format: the form of their paths, whose parts have names.
+    :raises DataError: where the condition is on something that is not known of files, or a path is not of the form.
+    """
+    from airflow_ml_pipelines.runtime.expressions import columns_in, evaluate
+    from airflow_ml_pipelines.runtime.table_options import partition_names
+
+    wanted = columns_in(expression.document)
+    known = (*partition_names(partition_format), *METADATA)
+    for name in sorted(wanted.difference(known)):
+        raise DataError(f"filter: there is no column {name!r}.{did_you_mean(name, known)}")
+    asks = not wanted.isdisjoint(_TOLD)
+    return [
+        file
+        for file, parts in partitioned(files, partition_format)
+        if evaluate(expression.document, {"Path": "/" + file.name, **(_told(file) if asks else {}), **parts})
+    ]
+
+
+def partitioned(
+    files: list[DataFile], partition_format: str | None
+) -> Iterator[tuple[DataFile, dict[str, Any]]]:
+    """Yield each file, with what the parts of its path say by their names.
+
+    :raises DataError: where a path is not of the form.
+    """
+    from airflow_ml_pipelines.runtime.table_options import partition_pattern, path_values
+
+    pattern = partition_pattern(partition_format)
+    for file in files:
+        yield file, {} if pattern is None else path_values(pattern, f"/{file.path}")
+
+
+def key_values(
+    workspace: core.Workspace | None, data: Data, partition_format: str | None, names: list[str]
+) -> list[dict[str, Any]]:
+    """Return what some parts of the paths are, each combination once.
+
+    :raises DataError: where there is no data, or a path is not of the form.
+    """
+    from airflow_ml_pipelines.runtime.table_options import partition_names
+    from dag_factory.fetch import list_files
+
+    known = partition_names(partition_format)
+    for name in names:
+        if name not in known:
+            raise DefinitionError(
+                f"get_partition_key_values: there is no {name!r}.{did_you_mean(name, known)}"
+            )
+    if not names:
+        return []
+    rows = partitioned(list_files(workspace, data), partition_format)
+    found = dict.fromkeys(tuple(parts[name] for name in names) for _, parts in rows)
+    return [dict(zip(names, values, strict=True)) for values in found]
+
+
+def _told(file: DataFile) -> dict[str, Any]:
     info = file.store.info(file.path)
     if info is None:
-        return False
+        raise DataError(f"{file.path!r} in {file.store.url} is gone since the files were listed")
     modified = datetime.fromtimestamp(info.modified, UTC).replace(tzinfo=None)
-    row: Mapping[str, Any] = {"Size": info.size, "LastModifiedTime": modified, "Path": "/" + file.name}
-    return bool(evaluate(expression.document, row))
+    return {"Size": info.size, "LastModifiedTime": modified}
 
 
 def write_table(

@@ -272,6 +272,7 @@ class OutputDefinition(_Model):
     :param globs: with ``upload``: which files to take; all where left out.
     :param register_as: the name of a dataset that it becomes, or its ``name``, ``description`` and ``tags``.
     :param tabular: how steps that read it as a table do so.
+    :param partition_format: the form of the files' paths, whose parts the dataset that it becomes has names for.
     :param pipeline_output: the name under which the pipeline's run gives it; its own where left out.
     """
 
@@ -286,6 +287,7 @@ class OutputDefinition(_Model):
     globs: Strings = ()
     register_as: RegisterDefinition | None = Field(default=None, alias="register")
     tabular: TabularOptions | None = None
+    partition_format: str | None = None
     pipeline_output: str | None = None
 
     @model_validator(mode="before")

@@ -44,10 +44,16 @@ class DataFile:
 
 
 def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
-    """Return the files of a dataset, by location and path. :raises DataError: where a location has none."""
+    """Return the files of a dataset, by location and path; each has the name that a step's script finds it by.
+
+    :raises DataError: where a location has none.
+    """
+    from airflow_ml_pipelines.core.stores.locations import common_folders
+
     found = _find(workspace, data)
+    skip = {url: len(top) + 1 if top else 0 for url, top in common_folders(found).items()}
     return [
-        DataFile(item.relative(path), item.store, path, location.datastore)
+        DataFile(path[skip[item.store.url] :], item.store, path, location.datastore)
         for location, item in zip(data.locations, found, strict=True)
         for path in item.files
     ]

@@ -11,6 +11,7 @@ from dag_factory._check import check_name, checked, expect, kind_of
 from dag_factory.data import DatasetConsumptionConfig
 from dag_factory.datastore import Datastore
 from dag_factory.ports import InputPort, Produced, View, check_input_name, check_mode
+from dag_factory.tables import check_partitions
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import InputMode, OutputSpec, RegisterSpec
@@ -37,7 +38,8 @@ class OutputFileDatasetConfig(Produced):
     :param destination: ``(datastore, path)``; in the path ``{run-id}`` and ``{output-name}`` are filled in. A
         datastore alone means a folder of the run's own on it; so does leaving it out, on the default datastore.
     :param source: the local folder that the script writes to; one of the launcher's choice if left out.
-    :param partition_format: not supported, None.
+    :param partition_format: the form of the files' paths, such as ``/{Country}/{Day:yyyy-MM-dd}/*.jpg``, whose parts the
+        dataset that it becomes has names for.
     """
 
     @checked
@@ -55,8 +57,7 @@ class OutputFileDatasetConfig(Produced):
         self.source = (
             None if source is None else str(expect(f"{where}(source=…)", source, str, what="a path"))
         )
-        if partition_format is not None:
-            raise DefinitionError(f"{where}: partition_format is not supported for files: leave it out")
+        self.partition_format = check_partitions(f"{where}(partition_format=…)", partition_format)
         self.mode: str = "mount"
         self._overwrite = False
         self._globs: tuple[str, ...] = ()
@@ -153,6 +154,7 @@ class OutputFileDatasetConfig(Produced):
             globs=self._globs,
             register=self.registration,
             tabular=self.table,
+            partition_format=self.partition_format,
         )
 
 

@@ -26,7 +26,7 @@ from airflow_ml_pipelines.core.spec import (
 )
 from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.bindings import Binding, BindingError, binding_to_step_output, parse
-from dag_factory.resolve_values import resolve_data, tabular_format
+from dag_factory.resolve_values import check_partitions, resolve_data, tabular_format
 from dag_factory.sql_data_reference import check_table, select_all
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Ports:
         """Add what stands under ``inputs`` and ``outputs``."""
         for name, entry in self._step.outputs.items():
             self.outputs[name] = self._output(name, entry)
+            where: Path = (*self._path, "outputs", name, "partition_format")
+            self._problems += check_partitions(entry.partition_format, where)
         for name, item in self._step.inputs.items():
             spec = self._input(name, item, (*self._path, "inputs", name))
             if spec is not None:
@@ -247,5 +249,6 @@ class Ports:
             if register
             else None,
             tabular=tabular_format(entry.tabular) if entry.tabular else None,
+            partition_format=entry.partition_format,
             pipeline_output=entry.pipeline_output,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.errors import DataError, ParameterError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.parameters import check_value, read_data
 from airflow_ml_pipelines.core.spec import (
     Data,
@@ -21,6 +21,7 @@ from airflow_ml_pipelines.core.spec import (
     TabularFormat,
 )
 from airflow_ml_pipelines.core.stores.credentials import check_environment, check_url
+from airflow_ml_pipelines.runtime.table_options import partition_pattern
 from airflow_ml_pipelines.written.problems import Path, Problem, find_problems, show_name
 from dag_factory.definition import DataDefinition, EnvironmentDefinition, ParameterDefinition, TabularOptions
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RUN_OPTIONS",
+    "check_partitions",
     "data_value",
     "resolve_data",
     "resolve_environment",
@@ -71,11 +73,13 @@ def resolve_data(
         )
     places: tuple[str | dict[str, str], ...] = entry.paths or (entry.path or entry.url or "",)
     _check_places(entry, path, places, problems)
+    problems += check_partitions(entry.partition_format, (*path, "partition_format"))
     datastore = entry.datastore or definition.default_datastore
     return Data(
         locations=tuple(_location(place, datastore) for place in places),
         form="auto" if entry.type == "tabular" else entry.type,
         tabular=tabular_format(entry) if entry.type == "tabular" else None,
+        partition_format=entry.partition_format if entry.type != "tabular" else None,
     )
 
 
@@ -90,8 +94,9 @@ def _check_fields(entry: DataDefinition, path: Path, problems: list[Problem]) ->
         )
     else:
         idle["version"] = "means something for a registered dataset only"
-        if options and entry.type != "tabular" and entry.query is None:
-            idle[options[0]] = "means something with `type: tabular` only"
+        of_tables = [name for name in options if name != "partition_format"]
+        if of_tables and entry.type != "tabular" and entry.query is None:
+            idle[of_tables[0]] = "means something with `type: tabular` only"
         if entry.query is None:
             idle["query_timeout"] = "means something with `query` only"
         elif entry.type not in ("auto", "tabular"):
@@ -119,6 +124,15 @@ def _check_places(
             problems += _caught((*path, *where), partial(check_url, place, "data", _HOW))
 
 
+def check_partitions(text: str | None, path: Path) -> list[Problem]:
+    """Return what is wrong with the form of paths of files."""
+    try:
+        partition_pattern(text)
+    except DataError as error:
+        return [Problem(path, str(error))]
+    return []
+
+
 def _caught(path: Path, check: Callable[[], object]) -> list[Problem]:
     try:
         check()
@@ -142,7 +156,7 @@ def data_value(data: Data | RegisteredDataset) -> dict[str, Any]:
     """Return data as the value of a parameter, as short as it can be written."""
     if isinstance(data, RegisteredDataset):
         return {"dataset": data.dataset} | ({"version": data.version} if data.version is not None else {})
-    if len(data.locations) == 1 and data.form == "auto" and data.tabular is None:
+    if len(data.locations) == 1 and data.form == "auto" and not (data.tabular or data.partition_format):
         location = data.locations[0]
         if location.datastore is not None:
             return {"datastore": location.datastore, "path": location.path}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.errors import DataError, DefinitionError
 from dag_factory._check import expect
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import TabularFormat
 
-__all__ = ["tabular_format"]
+__all__ = ["check_partitions", "tabular_format"]
 
 _HEADERS = ("all_files_same", "only_first_file", "none", "all_files_different")
 
@@ -32,6 +32,7 @@ def tabular_format(where: str, **options: Any) -> TabularFormat:
     for name in ("separator", "partition_format", "encoding"):
         if name in given:
             expect(f"{where}({name}=…)", given[name], str, what="text")
+    check_partitions(f"{where}(partition_format=…)", given.get("partition_format"))
     header = given.get("header", True)
     if not isinstance(header, bool) and header not in _HEADERS:
         shown = ", ".join(repr(item) for item in _HEADERS)
@@ -46,3 +47,16 @@ def tabular_format(where: str, **options: Any) -> TabularFormat:
             for name, kind in types.items()
         }
     return TabularFormat(**given)
+
+
+def check_partitions(where: str, text: str | None) -> str | None:
+    """Return the form of paths. :raises DefinitionError: where it is none."""
+    from airflow_ml_pipelines.runtime.table_options import partition_pattern
+
+    if text is not None:
+        expect(where, text, str, what="the form of paths such as '/{Country}/{Day:yyyy-MM-dd}/*.jpg'")
+        try:
+            partition_pattern(text)
+        except DataError as error:
+            raise DefinitionError(f"{where}: {error}") from None
+    return text

@@ -180,6 +180,8 @@ def _data(data: Data) -> dict[str, Any]:
         ]
     if data.tabular is not None:
         return {**fields, "type": "tabular", **_tabular(data.tabular)}
+    if data.partition_format is not None:
+        fields["partition_format"] = data.partition_format
     return fields if data.form == "auto" else {**fields, "type": data.form}
 
 
@@ -204,6 +206,7 @@ def _output(spec: OutputSpec) -> dict[str, Any]:
         if register.description is None and not register.tags
         else {"name": register.name, "description": register.description, "tags": register.tags},
         "tabular": None if spec.tabular is None else _tabular(spec.tabular),
+        "partition_format": spec.partition_format,
         "pipeline_output": spec.pipeline_output,
     }
     return {name: value for name, value in fields.items() if value is not None}

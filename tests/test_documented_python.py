@@ -71,7 +71,7 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{name}.py").write_text(textwrap.dedent(COPY))
     store = tmp_path / "root/data/workspaceblobstore"
-    for name in ("train-images/a.png", "images/a/b.png"):
+    for name in ("train-images/a.png", "images/a/b.png", "photos/DE/2024-01-01/a.png"):
         (store / name).parent.mkdir(parents=True)
         (store / name).write_bytes(b"image")
     (store / "sales").mkdir()

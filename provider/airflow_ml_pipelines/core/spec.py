@@ -129,6 +129,7 @@ class Data(_Spec, frozen=True, kw_only=True, tag="data"):
     :param form: what the script is given: the path of the one ``file``, of the ``folder``; ``auto``: of the file
         where there is one location and a file is there, else of the folder.
     :param tabular: set where the script gets a table (``Run.input_datasets[name].to_pandas_dataframe()``).
+    :param partition_format: of files: the form of their paths, whose parts have names. That of a table is its format's.
     :param query: what is asked of the database that the one location names, with no path. A run asks once, when it is
         planned, and reads the answer from a file under the root.
     :param query_timeout: how many seconds the database may take.
@@ -137,6 +138,7 @@ class Data(_Spec, frozen=True, kw_only=True, tag="data"):
     locations: tuple[Location, ...]
     form: Form = "auto"
     tabular: TabularFormat | None = None
+    partition_format: str | None = None
     query: str | None = None
     query_timeout: float = 30
 
@@ -207,6 +209,7 @@ class OutputSpec(_Spec, frozen=True, kw_only=True):
     :param create: whether the launcher makes the folder (the reference does for ``OutputFileDatasetConfig``, and
         leaves it to the script for ``PipelineData``).
     :param globs: with ``upload``: which files to take; empty for all.
+    :param partition_format: the form of the files' paths, for the dataset that it becomes.
     :param pipeline_output: the name under which the pipeline's run gives it; its own where it is None.
     """
 
@@ -220,6 +223,7 @@ class OutputSpec(_Spec, frozen=True, kw_only=True):
     globs: tuple[str, ...] = ()
     register: RegisterSpec | None = None
     tabular: TabularFormat | None = None
+    partition_format: str | None = None
     pipeline_output: str | None = None
 
 

@@ -16,7 +16,16 @@ from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Expression", "check_expression", "column", "evaluate", "quote_name", "quote_value", "to_sql"]
+__all__ = [
+    "Expression",
+    "check_expression",
+    "column",
+    "columns_in",
+    "evaluate",
+    "quote_name",
+    "quote_value",
+    "to_sql",
+]
 
 _BINARY = {
     "eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=",
@@ -174,6 +183,16 @@ def check_expression(document: Any) -> None:
     if name not in ("column", "value", "time"):
         for part in parts:
             check_expression(part)
+
+
+def columns_in(document: Any) -> set[str]:
+    """Return the names of the columns that an expression asks for."""
+    name, *parts = document
+    if name == "column":
+        return {parts[0]}
+    if name in ("value", "time"):
+        return set()
+    return set().union(*map(columns_in, parts[:1] if name == "in" else parts))
 
 
 def evaluate(document: Any, row: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind

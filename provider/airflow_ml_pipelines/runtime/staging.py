@@ -15,10 +15,8 @@ below the folder that they have in common.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_e
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.stores.locations import Found, find
+from airflow_ml_pipelines.core.stores.locations import Found, common_folders, find
 from airflow_ml_pipelines.core.stores.store import Store, check_path
 from airflow_ml_pipelines.runtime.job import Job, JobInput
 from airflow_ml_pipelines.runtime.stop import Stop
@@ -155,7 +153,7 @@ class _Input:
 
     def _name(self, found: list[Found]) -> _Files:
         """Return the files by the name that each gets."""
-        tops = _common_folders(found)
+        tops = common_folders(found)
         files: _Files = {}
         for location in found:
             top = tops[location.store.url]
@@ -264,20 +262,6 @@ class _Input:
         if found.kind == "file":
             return {"place": os.path.join(folder, *files), "kind": "file", "label": "/" + found.path}
         return {"place": folder, "kind": "folder", "label": "/" + found.base}
-
-
-def _common_folders(found: Iterable[Found]) -> dict[str, str]:
-    """Return, for each store, the folder that its locations have in common."""
-    bases: dict[str, list[list[str]]] = {}
-    for location in found:
-        bases.setdefault(location.store.url, []).append(location.base.split("/") if location.base else [])
-    return {url: "/".join(_common(folders)) for url, folders in bases.items()}
-
-
-def _common(paths: list[list[str]]) -> list[str]:
-    least, most = min(paths), max(paths)
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
-    return [segment for segment, _ in same]
 
 
 def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:

@@ -15,7 +15,7 @@ from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 from airflow_ml_pipelines.runtime.expressions import quote_name, quote_value
 from airflow_ml_pipelines.runtime.operations import apply_operation
 from airflow_ml_pipelines.runtime.places import DataFile, copy_from, is_remote, local_path
-from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, partition_values
+from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, path_values
 from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind, read_names, rewrite
 
 if TYPE_CHECKING:
@@ -285,10 +285,7 @@ class Table:
                 {_PATH: file.label or file.place} if self._options.get("include_path") else {}
             )
             if partition is not None:
-                found = partition.search("/" + file.label.lstrip("/"))
-                if found is None:
-                    raise DataError(f"{file.label} does not fit the partition_format")
-                values.update(partition_values(found))
+                values.update(path_values(partition, file.label))
             extra[path] = values
         added = []
         for name in next(iter(extra.values()), {}):

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 
-__all__ = ["kind_of_type", "partition_pattern", "partition_values"]
+__all__ = ["kind_of_type", "partition_names", "partition_pattern", "partition_values", "path_values"]
 
 _TYPES = {
     "string": "string", "str": "string", "text": "string",
@@ -57,6 +57,23 @@ def partition_pattern(text: str | None) -> re.Pattern[str] | None:
         return re.compile(("" if text.startswith("/") else "/") + pattern + r"\Z")
     except re.error as error:
         raise DataError(f"partition_format {text!r} can't be used: {error}") from None
+
+
+def partition_names(text: str | None) -> list[str]:
+    """Return the names of the columns that a partition format has, in their order."""
+    return [field[1] for field in _FIELD.finditer(text or "")]
+
+
+def path_values(pattern: re.Pattern[str], label: str) -> dict[str, Any]:
+    """Return the columns that the path of a file has.
+
+    :param label: ``/`` and the file's path on its datastore.
+    :raises DataError: where it is not of that form.
+    """
+    found = pattern.search("/" + label.lstrip("/"))
+    if found is None:
+        raise DataError(f"{label} does not fit the partition_format")
+    return partition_values(found)
 
 
 def partition_values(found: re.Match[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 from airflow_ml_pipelines.runtime.places import is_remote, local_path
-from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, partition_values
+from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, path_values
 from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind
 
 if TYPE_CHECKING:
@@ -145,10 +145,7 @@ def _add_columns(
 ) -> None:
     place = 0
     if partition is not None:
-        found = partition.search("/" + file.label.lstrip("/"))
-        if found is None:
-            raise DataError(f"{file.label} does not fit the partition_format")
-        for name, value in partition_values(found).items():
+        for name, value in path_values(partition, file.label).items():
             frame.insert(place, name, value)
             place += 1
     if include_path:

@@ -29,6 +29,7 @@ def register_outputs(
             locations=(Location(datastore=output.datastore, path=output.path),),
             form="file" if output.single else "folder",
             tabular=spec.tabular,
+            partition_format=spec.partition_format if spec.tabular is None else None,
         )
         registered[spec.name] = workspace.register_dataset(
             spec.register.name,

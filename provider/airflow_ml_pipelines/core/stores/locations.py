@@ -6,9 +6,9 @@ In a glob ``*``, ``?`` and ``[…]`` stay within a segment, and ``**`` spans any
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -16,7 +16,7 @@ from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.globs import compile_glob, glob_matcher, is_glob, split_glob
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, check_path, join
 
-__all__ = ["Found", "GlobRules", "find", "split_url"]
+__all__ = ["Found", "GlobRules", "common_folders", "find", "split_url"]
 
 _SHOWN = 10
 _LOOKED_AT = 1000
@@ -98,6 +98,20 @@ def find(store: Store, path: str) -> Found:
             f"there is nothing at {path!r} in {store.url}{_nearby(store, wanted.rpartition('/')[0])}"
         )
     return found
+
+
+def common_folders(found: Iterable[Found]) -> dict[str, str]:
+    """Return, for each store's URL, the folder that locations have in common: what files of several are named below."""
+    bases: dict[str, list[list[str]]] = {}
+    for location in found:
+        bases.setdefault(location.store.url, []).append(location.base.split("/") if location.base else [])
+    return {url: "/".join(_common(folders)) for url, folders in bases.items()}
+
+
+def _common(paths: list[list[str]]) -> list[str]:
+    least, most = min(paths), max(paths)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
+    return [segment for segment, _ in same]
 
 
 def split_url(url: str) -> tuple[str, str]:
