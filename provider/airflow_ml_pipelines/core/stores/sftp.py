@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -23,6 +24,9 @@ def sftp_options(options: Mapping[str, Any]) -> dict[str, Any]:
     :raises ImportError: where there is no ``sshfs``; fsspec's own file system knows other options.
     """
     import_module("sshfs")
+    log = logging.getLogger("asyncssh")  # which says of every connection that there is one
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.WARNING)
     given = dict(options)
     host_key = given.pop("host_key", None)
     key, text = given.pop("key_filename", None), given.pop("private_key", None)
