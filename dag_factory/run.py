@@ -339,7 +339,7 @@ class PipelineRun:
         :param name: of this name only.
         :param recursive: return what each step logged as well, by the id of its run.
         """
-        from airflow_ml_pipelines.runtime.metrics import read_metrics
+        from airflow_ml_pipelines.core.metrics import read_metrics
 
         events = [event for step in self.get_steps() for event in step.read_events()]
         own = only(read_metrics(events, parent=True), name)
@@ -349,7 +349,7 @@ class PipelineRun:
 
     def get_tags(self) -> dict[str, str]:
         """Return the run's labels, with those that the scripts gave it."""
-        from airflow_ml_pipelines.runtime.metrics import read_tags
+        from airflow_ml_pipelines.core.metrics import read_tags
 
         events = [event for step in self.get_steps() for event in step.read_events()]
         return {**self.document.tags, **read_tags(events, parent=True)}

@@ -185,19 +185,19 @@ class StepRun:
 
         :param name: of this name only.
         """
-        from airflow_ml_pipelines.runtime.metrics import read_metrics
+        from airflow_ml_pipelines.core.metrics import read_metrics
 
         return only(read_metrics(self.read_events()), name)
 
     def get_tags(self) -> dict[str, str]:
         """Return the labels that the script gave its run."""
-        from airflow_ml_pipelines.runtime.metrics import read_tags
+        from airflow_ml_pipelines.core.metrics import read_tags
 
         return read_tags(self.read_events())
 
     def get_properties(self) -> dict[str, str]:
         """Return facts about the step's run, with those that the script added."""
-        from airflow_ml_pipelines.runtime.metrics import read_properties
+        from airflow_ml_pipelines.core.metrics import read_properties
 
         found = read_properties(self.read_events())
         origin = self.reused_from
@@ -210,8 +210,8 @@ class StepRun:
         return found
 
     def read_events(self) -> list[dict[str, Any]]:
-        """Return what the script logged, in order; see :mod:`airflow_ml_pipelines.runtime.metrics`."""
-        from airflow_ml_pipelines.runtime.metrics import read_events
+        """Return what the script logged, in order; see :mod:`airflow_ml_pipelines.core.metrics`."""
+        from airflow_ml_pipelines.core.metrics import read_events
 
         return read_events(self._read("metrics.jsonl"))
 

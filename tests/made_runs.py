@@ -8,6 +8,7 @@ from typing import Any
 from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.keys.differences import Earlier, Explanation, ValueChange
 from airflow_ml_pipelines.core.layout import attempt_folder
+from airflow_ml_pipelines.core.metrics import encode_event
 from airflow_ml_pipelines.core.runs.folder import (
     Origin,
     OutputDocument,
@@ -29,7 +30,6 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
 )
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-from airflow_ml_pipelines.runtime.metrics import encode_event
 
 STARTED = 1_790_000_000.0
 

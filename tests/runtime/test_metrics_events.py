@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_ml_pipelines.runtime.journal import FileJournal, MemoryJournal
-from airflow_ml_pipelines.runtime.metrics import (
+from airflow_ml_pipelines.core.metrics import (
     encode_event,
     read_artifacts,
     read_events,
@@ -15,6 +14,7 @@ from airflow_ml_pipelines.runtime.metrics import (
     read_properties,
     read_tags,
 )
+from airflow_ml_pipelines.runtime.journal import FileJournal, MemoryJournal
 
 
 def metric(name, form, value, **more):

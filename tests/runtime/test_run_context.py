@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from airflow_ml_pipelines.core.errors import DataError, DocumentError
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics, read_properties, read_tags
 from airflow_ml_pipelines.runtime import run as run_module
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_properties, read_tags
 from airflow_ml_pipelines.runtime.run import Run, RunEnvironmentException
 
 

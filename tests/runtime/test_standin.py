@@ -11,11 +11,11 @@ from airflow_ml_pipelines import runtime
 RUNTIME = Path(runtime.__file__).parent
 IN_THE_SCRIPT = [
     RUNTIME.parent / "__init__.py",
-    *(RUNTIME.parent / "core" / f"{name}.py" for name in ("__init__", "errors", "globs", "layout")),
+    *(RUNTIME.parent / "core" / f"{name}.py" for name in ("__init__", "errors", "globs", "layout", "metrics")),
     *(
         RUNTIME / f"{name}.py"
         for name in (
-            "__init__", "__main__", "artifacts", "children", "context", "datasets", "journal", "metrics",
+            "__init__", "__main__", "artifacts", "children", "context", "datasets", "journal",
             "places", "run", "surroundings", "tables", "values",
         )
     ),

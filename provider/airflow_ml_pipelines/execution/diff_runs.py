@@ -12,6 +12,7 @@ from airflow_ml_pipelines.core.errors import MlPipelinesError, NotFoundError
 from airflow_ml_pipelines.core.keys.diff_files import diff_files
 from airflow_ml_pipelines.core.keys.diff_keys import diff_values
 from airflow_ml_pipelines.core.keys.differences import Difference, FilesChange, ValueChange
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics
 from airflow_ml_pipelines.core.plans.explain_steps import ExplainedStep, explain_run
 from airflow_ml_pipelines.core.runs.folder import (
     OutputDocument,
@@ -21,7 +22,6 @@ from airflow_ml_pipelines.core.runs.folder import (
     StepStatus,
 )
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
 __all__ = ["RunSide", "RunsDiff", "StepDiff", "StepSide", "diff_runs"]
 

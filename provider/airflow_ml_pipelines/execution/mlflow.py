@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_ml_pipelines.core.errors import NotFoundError
 from airflow_ml_pipelines.core.keys.key import resolve_parameters
 from airflow_ml_pipelines.core.layout import step_run_id
+from airflow_ml_pipelines.core.metrics import read_events, read_tags
 from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
 from airflow_ml_pipelines.core.steps.decide import StepContext
 from airflow_ml_pipelines.core.stores.credentials import mask_url
 from airflow_ml_pipelines.execution.targets.port import Log
-from airflow_ml_pipelines.runtime.metrics import read_events, read_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

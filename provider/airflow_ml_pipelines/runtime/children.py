@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.layout import step_run_id
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_tags
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics, read_tags
 from airflow_ml_pipelines.runtime.places import folder_names, join_place, read_bytes
 
 if TYPE_CHECKING:

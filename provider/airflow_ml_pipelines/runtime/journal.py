@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from airflow_ml_pipelines.runtime.metrics import encode_event, read_events
+from airflow_ml_pipelines.core.metrics import encode_event, read_events
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
 

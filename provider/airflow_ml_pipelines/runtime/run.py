@@ -15,8 +15,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics, read_properties, read_tags
 from airflow_ml_pipelines.runtime.context import Context, offline_context, read_context
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_properties, read_tags
 from airflow_ml_pipelines.runtime.values import cell, check_name, plain_value, scalar, scalar_list
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Run:
         run_type: str | None = None,  # noqa: ARG002
         populate: bool = False,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Return the metrics by name, see :func:`airflow_ml_pipelines.runtime.metrics.read_metrics`.
+        """Return the metrics by name, see :func:`airflow_ml_pipelines.core.metrics.read_metrics`.
 
         :param name: only this one.
         :param recursive: those of this run and of its children, by the runs' ids.

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, NotFoundError, did_you_mean
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics
 from airflow_ml_pipelines.core.plans.explain_steps import find_step
 from airflow_ml_pipelines.core.reuse.verify import read_manifest
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, Location, PipelineSpec
@@ -33,7 +34,6 @@ from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
 from airflow_ml_pipelines.execution.targets import registry
 from airflow_ml_pipelines.execution.targets.local import LocalTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Prepared
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
 if TYPE_CHECKING:
     import dag_factory

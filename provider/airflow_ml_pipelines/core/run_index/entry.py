@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics, read_tags
 from airflow_ml_pipelines.core.runs.folder import (
     ResultDocument,
     RunDocument,
@@ -21,7 +22,6 @@ from airflow_ml_pipelines.core.runs.folder import (
 from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.core.spec import RegisteredDataset
 from airflow_ml_pipelines.core.stores.store import Store
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics, read_tags
 
 __all__ = ["ENDED", "Entry", "Fact", "Logged", "Use", "logged_by", "read_entry", "read_logged"]
 

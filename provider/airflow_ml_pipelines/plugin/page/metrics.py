@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from airflow_ml_pipelines.core.errors import NotFoundError
+from airflow_ml_pipelines.core.metrics import read_events, read_metrics
 from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.plugin.page.plots import Point, draw_line
 from airflow_ml_pipelines.plugin.page.render import shown
-from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
 
 __all__ = ["MetricTable", "MetricsView", "view_metrics"]
 

@@ -133,7 +133,7 @@ def get_metrics(
     pipeline: str, run: str, step: str, workspace: WorkspaceDep, access: AccessDep
 ) -> dict[str, Any]:
     """Return what the step's script logged; of a reused step what the original logged."""
-    from airflow_ml_pipelines.runtime.metrics import read_events, read_metrics
+    from airflow_ml_pipelines.core.metrics import read_events, read_metrics
 
     folder = open_run(workspace, access, pipeline, run)
     document = read_step(folder, step)
