@@ -36,7 +36,7 @@ steps:
 )
 WALK = """
 import sys
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 print(sum(1 for _ in open_store(sys.argv[1]).walk()))
 """
 SCAN = """

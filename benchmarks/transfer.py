@@ -37,7 +37,8 @@ import json, sys
 from pathlib import Path
 from airflow_ml_pipelines.core.stores.locations import find
 from airflow_ml_pipelines.core.files.statcache import StatCache
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files

@@ -69,7 +69,7 @@ def find_folder(workspace: core.Workspace | None, data: Data) -> str | None:
 
 def _find(workspace: core.Workspace | None, data: Data) -> list[Found]:
     from airflow_ml_pipelines.core.keys.fingerprint import find_location
-    from airflow_ml_pipelines.core.stores.store import open_store
+    from airflow_ml_pipelines.core.stores.open import open_store
 
     def open_datastore(name: str | None) -> Store:
         if workspace is None:

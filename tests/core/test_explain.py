@@ -24,7 +24,7 @@ from airflow_ml_pipelines.core.reuse.explain import explain_against, explain_mis
 from airflow_ml_pipelines.core.reuse.history import add_key
 from airflow_ml_pipelines.core.reuse.records import Record, write_record
 from airflow_ml_pipelines.core.runs.folder import Origin
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 OLD = {
     "schema": 1,

@@ -20,8 +20,8 @@ from airflow_ml_pipelines.core.keys.diff_files import diff_files
 from airflow_ml_pipelines.core.keys.fingerprint import fingerprint_data, list_data
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import GlobRules, find, split_url
-from airflow_ml_pipelines.core.stores.store import LocalStore
 
 FILES = {
     "train/a.csv": b"a",

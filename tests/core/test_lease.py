@@ -6,7 +6,7 @@ import pytest
 
 from airflow_ml_pipelines.core.layout import lease_folder
 from airflow_ml_pipelines.core.reuse.lease import Lease, LeaseDocument, acquire_lease, find_holder
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 KEY = "ab" * 32
 

@@ -6,7 +6,7 @@ from airflow_ml_pipelines.core.errors import StoreError
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
 from airflow_ml_pipelines.core.stores.obstore_options import read_options
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 
 
 @pytest.fixture(autouse=True)

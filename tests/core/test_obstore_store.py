@@ -7,7 +7,7 @@ import pytest
 from servers.faulty import faulty_server
 
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 
 
 @pytest.fixture(params=["s3", "azurite"])

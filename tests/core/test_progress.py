@@ -24,7 +24,7 @@ from airflow_ml_pipelines.core.progress import (
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.steps.snapshot import take_snapshot
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 
 class Listener:

@@ -14,8 +14,9 @@ from airflow_ml_pipelines.core.files.statcache import NoStatCache
 from airflow_ml_pipelines.core.keys.fingerprint import fingerprint_data
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.connections import connection_options
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.transfer.journal import NoJournal
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files

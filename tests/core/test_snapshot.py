@@ -18,7 +18,7 @@ from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
 from airflow_ml_pipelines.core.steps import snapshot as snapshots
 from airflow_ml_pipelines.core.steps.snapshot import digest_paths, take_snapshot
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_snapshots.json").read_text("utf-8"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import DocumentError
 from airflow_ml_pipelines.core.publishing.states import change_state, read_state
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 
 class Basket(msgspec.Struct, frozen=True):

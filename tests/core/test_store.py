@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
-from airflow_ml_pipelines.core.stores.store import LocalStore, check_path, join, open_store
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import check_path, join
 
 
 @pytest.fixture

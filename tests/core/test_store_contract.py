@@ -17,8 +17,10 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.meta import is_strong
-from airflow_ml_pipelines.core.stores.store import LocalStore, Store, is_unfinished, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import Store, is_unfinished
 
 ODD_NAMES = [
     "with space",
@@ -434,7 +436,7 @@ def test_a_store_may_lie_in_a_folder_with_an_odd_name(name, tmp_path):
 
 _RACE = """
 import sys
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 store = LocalStore(sys.argv[1])
 sys.stdin.readline()
 for turn in range(100):

@@ -10,8 +10,9 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.statcache import StatCache
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.transfer import streams
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap

@@ -6,8 +6,9 @@ import pytest
 
 from airflow_ml_pipelines.core.errors import StoreError
 from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from airflow_ml_pipelines.core.errors import InvalidPathError
 from airflow_ml_pipelines.core.publishing import watches
 from airflow_ml_pipelines.core.publishing.watches import Watch, finish, look, start
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.open import open_store
 
 WATCH = Watch(datastore="lake", path="in", seconds=1)
 

@@ -12,7 +12,7 @@ from airflow_ml_pipelines.core.errors import DataError, NotFoundError, StoreErro
 from airflow_ml_pipelines.core.files.statcache import NoStatCache
 from airflow_ml_pipelines.core.keys.fingerprint import find_location, fingerprint_data
 from airflow_ml_pipelines.core.spec import Data, Location
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 
 pytest.importorskip("aiohttp", reason="pip install aiohttp")
 

@@ -13,7 +13,7 @@ from airflow_ml_pipelines.core.errors import (
     WorkspaceError,
 )
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, Location
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.workspaces.workspace import (
     ComputeTargetSpec,
     DatastoreSpec,

@@ -10,7 +10,7 @@ import pytest
 from airflow_ml_pipelines.core.publishing import dag_views
 from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
 from airflow_ml_pipelines.core.publishing.published import publish
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from dag_factory import (
     DefinitionError,
     Environment,

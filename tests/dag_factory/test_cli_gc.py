@@ -14,7 +14,7 @@ from airflow_ml_pipelines.core.amounts import read_size
 from airflow_ml_pipelines.core.gc import _KEY
 from airflow_ml_pipelines.core.keeping import tombstones
 from airflow_ml_pipelines.core.reuse.lease import acquire_lease
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from dag_factory.cli import main
 
 YAML = """

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_ml_pipelines.core.errors import StoreError
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.meta import WEAK
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.doctor.stores import FOLDER, examine_store
 
 

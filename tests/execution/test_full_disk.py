@@ -7,7 +7,7 @@ from project import Project
 
 from airflow_ml_pipelines.core.check import check_workspace
 from airflow_ml_pipelines.core.errors import StoreError
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 
 
 @pytest.fixture

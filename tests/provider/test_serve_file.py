@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.errors import NotFoundError
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.plugin import serve
 
 BYTES = bytes(range(256)) * 8

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_ml_pipelines.core.stores.store import LocalStore
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.runtime.job import Job, JobInput, JobOutput, JobSource, JobWorkspace, RunIds
 from airflow_ml_pipelines.runtime.launcher import launch
 
@@ -96,7 +96,7 @@ def memory():
     """A store that is not on this machine's file system."""
     import secrets
 
-    from airflow_ml_pipelines.core.stores.store import open_store
+    from airflow_ml_pipelines.core.stores.open import open_store
 
     return open_store(f"memory://bench-{secrets.token_hex(6)}")
 

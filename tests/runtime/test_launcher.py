@@ -328,7 +328,7 @@ def test_everything_is_kept_in_a_store_that_is_elsewhere(bench, memory):
     """
     job = bench.job(script, root=memory.url)
     stores = {memory.url: memory, bench.data.url: bench.data}
-    from airflow_ml_pipelines.core.stores.store import open_store
+    from airflow_ml_pipelines.core.stores.open import open_store
 
     result = bench.launch(job, open_store=lambda url: stores.get(url) or open_store(url))
     assert result.status == "finished", result.error
@@ -341,7 +341,7 @@ def test_everything_is_kept_in_a_store_that_is_elsewhere(bench, memory):
 
 
 def test_stores_are_opened_by_the_url_that_has_the_credentials(bench):
-    from airflow_ml_pipelines.core.stores.store import open_store
+    from airflow_ml_pipelines.core.stores.open import open_store
 
     asked = []
     bench.data.put("in/a", b"")

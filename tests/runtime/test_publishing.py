@@ -6,7 +6,8 @@ import pytest
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.manifest import Entry
-from airflow_ml_pipelines.core.stores.store import LocalStore, open_store
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.runtime import publishing
 
 WRITE = """

@@ -10,8 +10,8 @@ import pytest
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
 from airflow_ml_pipelines.core.globs import split_glob
 from airflow_ml_pipelines.core.spec import Data, Location, TabularFormat
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
-from airflow_ml_pipelines.core.stores.store import LocalStore
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace as CoreWorkspace
 from airflow_ml_pipelines.runtime.datasets import FileDataset, LocalData, TabularDataset
 from airflow_ml_pipelines.runtime.surroundings import Dataset, Datastore, Workspace
@@ -360,7 +360,7 @@ def test_direct_inputs_of_a_script_are_datasets(bench, memory):
             "mounted": bench.input("in"),
         },
     )
-    from airflow_ml_pipelines.core.stores.store import open_store
+    from airflow_ml_pipelines.core.stores.open import open_store
 
     result = bench.launch(job, open_store=lambda url: memory if url == memory.url else open_store(url))
     assert result.status == "finished", result.error

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from airflow_ml_pipelines.core.errors import DataError
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.runtime import staging
 from airflow_ml_pipelines.runtime.stop import Stop, StoppedError
 from airflow_ml_pipelines.runtime.stores import Stores

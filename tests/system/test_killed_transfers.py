@@ -21,7 +21,7 @@ from airflow_ml_pipelines.core.spec import (
     StepSpec,
     TransferSpec,
 )
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.workspaces.workspace import DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.runner import run_pipeline
 

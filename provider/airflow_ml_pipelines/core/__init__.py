@@ -23,5 +23,5 @@ this folder      what all rooms speak with: errors, documents, the layout of a r
 A room imports from rooms above it in this list, and this folder from none.
 
 Pure Python: nothing in here imports Airflow or pydantic. What goes along with a user's script (``errors``, ``canonical``,
-``globs``, ``files.digest``, ``files.manifest``, ``stores.store``) needs the standard library alone.
+``globs``, ``metrics``, ``files.digest``, ``files.manifest``, ``stores.open``) needs the standard library alone.
 """

@@ -15,9 +15,10 @@ from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.spec import TabularFormat, TransferSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import Found, find
 from airflow_ml_pipelines.core.stores.parallel import each
-from airflow_ml_pipelines.core.stores.store import LocalStore, Store, join
+from airflow_ml_pipelines.core.stores.store import Store, join
 from airflow_ml_pipelines.runtime.places import DataFile
 from airflow_ml_pipelines.runtime.table_engine import Table
 

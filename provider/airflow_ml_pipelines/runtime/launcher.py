@@ -26,7 +26,8 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.files.archive import unpack_archive
 from airflow_ml_pipelines.core.files.manifest import Manifest
 from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.stores.store import Store, check_path, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import Store, check_path
 from airflow_ml_pipelines.runtime.attempt import Attempt
 from airflow_ml_pipelines.runtime.context import VARIABLE
 from airflow_ml_pipelines.runtime.job import Job

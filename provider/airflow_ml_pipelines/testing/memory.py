@@ -28,7 +28,8 @@ from airflow_ml_pipelines.core.metrics import read_events, read_metrics
 from airflow_ml_pipelines.core.plans.explain_steps import find_step
 from airflow_ml_pipelines.core.reuse.verify import read_manifest
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec, Location, PipelineSpec
-from airflow_ml_pipelines.core.stores.store import join, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import join
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
 from airflow_ml_pipelines.execution.targets import registry

@@ -17,7 +17,8 @@ from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.locations import Found, GlobRules, find, split_url
 from airflow_ml_pipelines.core.stores.meta import is_strong
-from airflow_ml_pipelines.core.stores.store import Store, join, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import Store, join
 
 __all__ = [
     "PENDING",

@@ -6,40 +6,20 @@ object, the new one, or none, never a part of one.
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import secrets
-import shutil
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import quote, unquote_to_bytes
 
-from airflow_ml_pipelines.core.errors import (
-    DataError,
-    InvalidPathError,
-    NotFoundError,
-    StoreError,
-    explain_os_error,
-)
-from airflow_ml_pipelines.core.files.walk import ASIDE, Trail, extend_trail
+from airflow_ml_pipelines.core.errors import InvalidPathError, StoreError
+from airflow_ml_pipelines.core.files.walk import ASIDE
 
-__all__ = [
-    "CLOCK",
-    "LocalStore",
-    "ObjectInfo",
-    "Store",
-    "check_path",
-    "is_unfinished",
-    "join",
-    "local_info",
-    "open_store",
-    "probe_clock",
-]
+__all__ = ["CLOCK", "ObjectInfo", "Store", "check_path", "is_unfinished", "join", "probe_clock"]
+
+CLOCK = "clock"
+"""The folder in which a store is asked for its time; what a process left there that was killed is no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,37 +121,6 @@ def join(*parts: str) -> str:
     return "/".join(part.strip("/") for part in parts if part.strip("/"))
 
 
-def open_store(url: str, **options: object) -> Store:
-    """Open the store at a URL: a local folder (a path or ``file://``), or what fsspec has a file system for.
-
-    S3, Azure and Google Cloud Storage are opened through obstore, unless an option is given that only fsspec knows.
-
-    A path may begin with ``~`` and may have a drive; what looks like ``scheme://`` or ``scheme::`` is a URL.
-
-    :param options: as fsspec takes them.
-    :raises StoreError: where no file system knows the URL's scheme, or it needs a package that is not there.
-    """
-    scheme = _SCHEME.match(url)
-    if scheme is None:
-        return LocalStore(os.path.expanduser(url))
-    if scheme[1].lower() in ("file", "local"):
-        host, slash, path = url[scheme.end() :].partition("/")
-        if host not in ("", "localhost"):
-            raise StoreError(f"{url!r} names the host {host!r}: expected file:///folder, or another scheme")
-        return LocalStore(os.fsdecode(unquote_to_bytes(slash + path)))
-    from airflow_ml_pipelines.core.stores.obstore_options import read_options
-
-    config = read_options(url, options)
-    if config is not None:
-        with suppress(ModuleNotFoundError):  # where the launcher runs alone, in an image that has only fsspec
-            from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
-
-            return ObstoreStore(url, config)
-    from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
-
-    return FsspecStore(url, **options)
-
-
 def probe_clock(store: Store) -> float:
     """Return a store's present time: that of an object written now, which is removed again.
 
@@ -186,211 +135,3 @@ def probe_clock(store: Store) -> float:
     if info is None or not info.modified:
         raise StoreError(f"{store.url} does not say when an object was written: leases can't be kept there")
     return info.modified
-
-
-class LocalStore:
-    """A folder of this machine (or of a file server that it has mounted).
-
-    An object's version is made of its time stamp in ns, its size and its inode.
-    """
-
-    conditional = True
-
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(os.path.abspath(root))
-        self.url = "file://" + quote(os.fsencode(self.root.as_posix()))
-        self._prefix = os.path.join(self.root, "")
-
-    def __repr__(self) -> str:
-        return f"LocalStore({str(self.root)!r})"
-
-    def get(self, path: str) -> bytes:
-        source = self._file(path)
-        try:
-            with open(source, "rb", 0) as file:
-                return file.read()
-        except OSError as error:
-            raise self._error(error, path, source, "read") from error
-
-    def put(self, path: str, data: bytes) -> None:
-        with self.writing(path) as (target, aside):
-            _write(aside, data)
-            os.replace(aside, target)
-
-    def create(self, path: str, data: bytes) -> bool:
-        with self.writing(path) as (target, aside):
-            if os.path.lexists(target):
-                return False
-            _write(aside, data)
-            try:
-                # a link appears with its content, where a file opened for exclusive writing is empty for a moment
-                os.link(aside, target)
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                try:
-                    _write(target, data)
-                except FileExistsError:
-                    return False
-        return True
-
-    def info(self, path: str) -> ObjectInfo | None:
-        try:
-            with self._reading(path) as source:
-                found = os.stat(source)
-        except NotFoundError:
-            return None
-        return local_info(check_path(path), found) if stat.S_ISREG(found.st_mode) else None
-
-    def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
-        """Yield every object below a folder. Links are followed; what is neither file nor folder is left out.
-
-        :raises StoreError: for a folder that can't be read, and for a link that leads back to where it is.
-        """
-        top = self._file(path)
-        stack: list[tuple[str, Trail]] = [(top, ())]
-        while stack:
-            folder, trail = stack.pop()
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if entry.name.startswith(ASIDE) and not unfinished:
-                            continue
-                        if entry.is_dir():
-                            link = entry.is_symlink()
-                            if link and not trail:
-                                real = os.path.realpath(top)
-                                trail = ((real, real),)
-                            stack.append((entry.path, _beyond(entry.path, folder, trail) if link else trail))
-                        elif entry.is_file():
-                            with suppress(FileNotFoundError):  # gone since the folder was read
-                                name = entry.path[len(self._prefix) :].replace(os.sep, "/")
-                                yield local_info(name, entry.stat())
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except StoreError:
-                raise
-            except OSError as error:
-                raise StoreError(f"folder {folder} can't be read: {error.strerror}") from error
-
-    def folders(self, path: str = "") -> list[str]:
-        with suppress(NotFoundError), self._reading(path, "listed") as folder, os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
-        return []
-
-    def delete(self, path: str) -> None:
-        with suppress(NotFoundError), self._reading(path, "removed") as target:
-            os.unlink(target)
-
-    def remove(self, path: str) -> None:
-        """Remove a folder with all that is in it. Links are removed, not what they lead to."""
-        if not check_path(path):
-            raise InvalidPathError(f"{path!r} names no folder in {self.url}")
-        with suppress(NotFoundError), self._reading(path, "removed") as folder:
-            if os.path.islink(folder):
-                os.unlink(folder)
-            while os.path.isdir(folder) and not os.path.islink(folder):
-                with suppress(FileNotFoundError):  # another one removes it too
-                    shutil.rmtree(folder)
-
-    def open(self, path: str) -> BinaryIO:
-        with self._reading(path) as source:
-            return open(source, "rb")
-
-    def upload(self, source: Path, path: str) -> None:
-        with self.writing(path, source) as (target, aside):
-            shutil.copyfile(source, aside)
-            os.replace(aside, target)
-
-    def download(self, path: str, target: Path) -> None:
-        with self.open(path) as source, open(target, "wb") as file:
-            shutil.copyfileobj(source, file, _PIECE)
-
-    def local_path(self, path: str) -> Path | None:
-        return Path(self._file(path))
-
-    def clock(self) -> float:
-        """Return the file system's time, which is the file server's where the folder is mounted from one."""
-        with self.writing(f"{CLOCK}/now") as (_, probe):
-            _write(probe, b"")
-            return os.stat(probe).st_mtime
-
-    def _file(self, path: str) -> str:
-        return (self._prefix + check_path(path)).rstrip(os.sep) or os.sep
-
-    @contextmanager
-    def _reading(self, path: str, what: str = "read") -> Iterator[str]:
-        file = self._file(path)
-        try:
-            yield file
-        except OSError as error:
-            raise self._error(error, path, file, what) from error
-
-    def _error(self, error: OSError, path: str, file: str, what: str) -> StoreError:
-        missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-        # the latter is what unlink says of a folder on some systems
-        if missing or (error.errno == errno.EPERM and os.path.isdir(file)):
-            return NotFoundError(f"there is no {path!r} in {self.url}")
-        return StoreError(f"{file} can't be {what}: {explain_os_error(error, place=False)}")
-
-    @contextmanager
-    def writing(self, path: str, source: Path | None = None, *, mark: str = "") -> Iterator[tuple[str, str]]:
-        """Give the file to write and a name beside it for what is not complete; make the folder.
-
-        :param source: what is copied there; that it can't be read is not the store's fault.
-        :param mark: what tells the name of what is not complete from those of others.
-        :raises StoreError: in place of an error of the file system, which says what can't be written, and why.
-        """
-        if not check_path(path):
-            raise InvalidPathError(f"{path!r} names no object in {self.url}")
-        target = self._file(path)
-        folder = os.path.dirname(target)
-        aside = os.path.join(folder, f"{ASIDE}{mark}{os.getpid()}-{secrets.token_hex(6)}")
-        try:
-            os.makedirs(folder, exist_ok=True)
-            yield target, aside
-        except StoreError:
-            raise
-        except OSError as error:
-            # one of copying has both names: that the copy can't be written is what it mostly is
-            if source is not None and str(error.filename) == str(source) and error.filename2 is None:
-                raise
-            reason = explain_os_error(error, place=False)
-            if isinstance(error, FileExistsError | NotADirectoryError):
-                reason = "a part of its path is a file"
-            elif os.path.isdir(target):
-                reason = "it is a folder"
-            raise StoreError(f"{target} can't be written: {reason}") from error
-        finally:
-            with suppress(OSError):
-                os.unlink(aside)
-
-
-CLOCK = "clock"
-"""The folder in which a store is asked for its time; what a process left there that was killed is no harm."""
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://|:)")
-_NO_LINKS = frozenset(
-    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-)
-_PIECE = 1 << 20
-
-
-def _write(file: str, data: bytes) -> None:
-    with open(file, "xb") as stream:
-        stream.write(data)
-
-
-def _beyond(link: str, folder: str, trail: Trail) -> Trail:
-    try:
-        return extend_trail(link, os.path.realpath(link), folder, trail)
-    except DataError as error:
-        raise StoreError(str(error)) from None
-
-
-def local_info(path: str, found: os.stat_result) -> ObjectInfo:
-    """Return what a :class:`LocalStore` says of a file."""
-    version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
-    return ObjectInfo(path, found.st_size, version, found.st_mtime_ns / 1e9)

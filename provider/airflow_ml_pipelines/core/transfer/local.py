@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from airflow_ml_pipelines.core.files.digest import digest_bytes, digest_file
 from airflow_ml_pipelines.core.progress import advance
-from airflow_ml_pipelines.core.stores.store import LocalStore, local_info
+from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_info
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE
 

@@ -15,8 +15,8 @@ import obstore
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.files.digest import Digester
 from airflow_ml_pipelines.core.progress import advance
+from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_info
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version
-from airflow_ml_pipelines.core.stores.store import LocalStore, local_info
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE, Passing, piece_size
 

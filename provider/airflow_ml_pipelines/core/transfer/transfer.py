@@ -9,9 +9,10 @@ from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.files.manifest import Entry as ManifestEntry
 from airflow_ml_pipelines.core.files.manifest import Manifest
 from airflow_ml_pipelines.core.progress import measured
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
 from airflow_ml_pipelines.core.stores.parallel import each
-from airflow_ml_pipelines.core.stores.store import LocalStore, ObjectInfo, Store
+from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copier, Copy
 from airflow_ml_pipelines.core.transfer.journal import Entry, Journal
 from airflow_ml_pipelines.core.transfer.local import LocalCopier

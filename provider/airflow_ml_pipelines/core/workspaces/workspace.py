@@ -37,7 +37,8 @@ from airflow_ml_pipelines.core.stores.credentials import (
     resolve_credentials,
     variable_name,
 )
-from airflow_ml_pipelines.core.stores.store import Store, join, open_store
+from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.stores.store import Store, join
 from airflow_ml_pipelines.core.workspaces import registry
 from airflow_ml_pipelines.core.workspaces.identity import find_identity, make_identity
 from airflow_ml_pipelines.core.workspaces.named import FRESH, Named, spec_content

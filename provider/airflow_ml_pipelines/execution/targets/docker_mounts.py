@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
-from airflow_ml_pipelines.core.stores.store import open_store
+from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.runtime.job import Job
 
 __all__ = ["Mount", "job_mounts", "read_mounts"]
