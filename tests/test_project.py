@@ -22,7 +22,32 @@ ROOMS = (
     *("files", "stores", "databases", "keys", "runs", "keeping", "workspaces", "databricks"),
     *("reuse", "steps", "plans", "publishing", "transfer", "gc", "check", "run_index"),
 )
-"""The rooms of the core: each imports from those before it."""
+"""The rooms of the core: each imports from those before it, and the modules beside them from no room."""
+LAYERS = (
+    *("core", "runtime", "execution", "written", "workspace_model", "workspace_file", "definition_files"),
+    *(
+        "get_provider_info",
+        "timetables",
+        "openlineage",
+        "_airflow",
+        "links",
+        "hooks",
+        "connections",
+        "_tasks",
+    ),
+    *(
+        "triggers",
+        "sensors",
+        "operators",
+        "bundles",
+        "doctor",
+        "dag_factory",
+        "plugin",
+        "testing",
+        "pytest_plugin",
+    ),
+)
+"""The parts of the provider, and where dag_factory stands between them: each imports from those before it."""
 MODULES = sorted(
     path
     for package in PACKAGES
@@ -115,34 +140,64 @@ def test_the_launcher_needs_the_standard_library_and_what_opens_its_stores(modul
     assert done.returncode == 0, done.stderr
 
 
-def test_each_folder_of_the_core_is_a_room():
+def test_every_room_has_its_place_in_the_order():
     found = {path.name for path in CORE.iterdir() if (path / "__init__.py").is_file()}
     assert found == set(ROOMS)
+    assert {layer(module_of(path)) for path in MODULES} == {"", *LAYERS}
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
 def test_a_room_of_the_core_imports_from_those_before_it(room):
     allowed = {"", *ROOMS[: ROOMS.index(room) + 1]} if room else {""}
-    paths = (CORE / room).rglob("*.py") if room else CORE.glob("*.py")
     wrong = [
-        f"{relative(path)} imports {home}"
-        for path in paths
-        for home in core_rooms(path)
-        if home not in allowed
+        f"{relative(path)} imports {name}"
+        for path in ((CORE / room).rglob("*.py") if room else CORE.glob("*.py"))
+        for name in imported(path)
+        if name.startswith("airflow_ml_pipelines.core.") and core_room(name) not in allowed
     ]
     assert not wrong
 
 
-def core_rooms(path: Path) -> Iterator[str]:
-    """Yield the rooms that a module imports from: "" for the core's own modules."""
-    core = "airflow_ml_pipelines.core"
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_imports_from_those_before_it(name):
+    allowed = {"", *LAYERS[: LAYERS.index(name) + 1]}
+    wrong = [
+        f"{relative(path)} imports {found}"
+        for path in MODULES
+        if layer(module_of(path)) == name
+        for found in imported(path)
+        if layer(found) not in allowed
+    ]
+    assert not wrong
+
+
+def module_of(path: Path) -> str:
+    """Return the name that a module is imported by."""
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(part for part in parts if part not in ("provider", "__init__"))
+
+
+def layer(name: str) -> str:
+    """Return which layer a module, or a name in it, belongs to: "" for the provider's own face."""
+    package, _, rest = name.partition(".")
+    if package == "dag_factory":
+        return package
+    found = rest.partition(".")[0]
+    return "" if found == "__version__" else found
+
+
+def core_room(name: str) -> str:
+    room = name.split(".")[2]
+    return room if room in ROOMS else ""
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield what a module imports of ours, wherever in it: modules, or names in them."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                if name.startswith(f"{core}."):
-                    home = name.removeprefix(f"{core}.").partition(".")[0]
-                    yield home if home in ROOMS else ""
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            ("airflow_ml_", "dag_factory")
+        ):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_no_file_has_a_path_of_this_machine():
