@@ -104,6 +104,31 @@ def local(tmp_path):
     return transfers
 
 
+@pytest.mark.parametrize("kind", ["s3", "azurite"])
+def test_a_service_copies_from_bucket_to_bucket_by_itself(kind, tmp_path, request, monkeypatch):
+    source, target = (make_store(kind, tmp_path, request.getfixturevalue) for _ in range(2))
+    assert source.config.bucket != target.config.bucket
+    for name, data in FILES.items():
+        source.put(f"in/{name}", data)
+    monkeypatch.setattr(streams, "_read", None)  # nothing comes here
+    transfers = Transfers(tmp_path, source, target)
+    transfers.run()
+    assert transfers.there() == FILES
+    assert transfers.run().copied == 0
+
+
+def test_a_blob_that_changes_before_it_is_copied_is_named(tmp_path, request):
+    source, target = (make_store("azurite", tmp_path, request.getfixturevalue) for _ in range(2))
+    source.put("in/a", b"one")
+
+    def change():
+        source.put("in/a", b"two")
+
+    with pytest.raises(DataError, match="'in/a' in .* changed while it was copied"):
+        Transfers(tmp_path, source, target).run(check=change)
+    assert target.info("out/a") is None
+
+
 def test_every_file_is_there_with_its_bytes(transfers):
     done = transfers.run()
     assert transfers.there() == FILES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,8 @@ from airflow_ml_pipelines.core.progress import advance
 from airflow_ml_pipelines.core.stores.obstore_options import ObjectStoreConfig
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version, open_client
 from airflow_ml_pipelines.core.stores.store import Store, join
-from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, differs
+from airflow_ml_pipelines.core.transfer.azure import ChangedError, can_sign, copy_between
+from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs
 from airflow_ml_pipelines.core.transfer.pieces import is_md5
 from airflow_ml_pipelines.core.transfer.streams import run_many
 
@@ -31,10 +32,11 @@ _FILES = 32
 class ServiceCopier:
     """Lets a service copy its own objects.
 
-    :param client: knows source and target by their whole names in bucket or container.
+    :param order: asks for the copy of an object: by its whole name in bucket or container, its version, and the whole
+        name of the copy.
     """
 
-    client: Any
+    order: Callable[[str, str, str], Awaitable[None]]
     source: ObstoreStore
     target: ObstoreStore
 
@@ -49,7 +51,10 @@ class ServiceCopier:
         source = join(self.source.config.prefix, copy.info.path)
         target = join(self.target.config.prefix, copy.target)
         with self.source.errors(copy.info.path, f"copied to {copy.target!r} in {self.target.url}"):
-            await obstore.copy_async(self.client, source, target)
+            try:
+                await self.order(source, copy.info.version, target)
+            except ChangedError:
+                raise changed(copy) from None
         if is_md5(copy.info.version):  # the copy has the same, which the listing at the end shows
             return Copied(copy, identity(copy), copy.info.version)
         with self.target.errors(copy.target, "looked at"):
@@ -73,8 +78,8 @@ def identity(copy: Copy) -> str:
 def service_copier(source: Store, target: Store) -> ServiceCopier | None:
     """Return what copies from one store to another without a byte coming here; None where they are of two services.
 
-    Two buckets of S3 are one service where the credentials are the same. Of Azure and Google Cloud Storage only what
-    is within one container is.
+    Two buckets of S3 are one service where the credentials are the same, and two containers of an account of Azure where
+    these are its key. Of Google Cloud Storage only what is within one bucket is.
     """
     if not isinstance(source, ObstoreStore) or not isinstance(target, ObstoreStore):
         return None
@@ -82,12 +87,21 @@ def service_copier(source: Store, target: Store) -> ServiceCopier | None:
     if (one.kind, dict(one.settings)) != (other.kind, dict(other.settings)) or _differ(one, other):
         return None
     if one.bucket == other.bucket:
-        config = replace(one, prefix="")
-    elif one.kind == "s3":
-        config = _across_buckets(one, other.bucket)
-    else:
-        return None
-    return ServiceCopier(open_client(source.url, config), source, target)
+        return ServiceCopier(_within(open_client(source.url, replace(one, prefix=""))), source, target)
+    if one.kind == "s3":
+        return ServiceCopier(
+            _within(open_client(source.url, _across_buckets(one, other.bucket))), source, target
+        )
+    if one.kind == "azure" and can_sign(one.settings):
+        return ServiceCopier(copy_between(one.settings, one.bucket, other.bucket, _FILES), source, target)
+    return None
+
+
+def _within(client: Any) -> Callable[[str, str, str], Awaitable[None]]:
+    async def order(source: str, _: str, target: str) -> None:
+        await obstore.copy_async(client, source, target)
+
+    return order
 
 
 def _differ(one: ObjectStoreConfig, other: ObjectStoreConfig) -> bool:
