@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.spec import PLAN_TASK
 from dag_factory._check import kind_of
 from dag_factory.calls import Call, failure, refuse
 from dag_factory.pipeline_parameter import PipelineParameter
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Assembly", "StepSequence", "assemble"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
-_PLAN_TASK = "plan"
 _LONGEST = 150
 
 
@@ -224,7 +224,7 @@ def _cycle(left: Sequence[PipelineStep], needs: dict[PipelineStep, set[PipelineS
 def _name(steps: Iterable[PipelineStep]) -> dict[PipelineStep, str]:
     """Return an id for each step, made of its name."""
     ids: dict[PipelineStep, str] = {}
-    taken = {_PLAN_TASK}
+    taken = {PLAN_TASK}
     for step in steps:
         stem = _UNSAFE.sub("_", step.name.removesuffix(".py")).strip("_-")[:_LONGEST] or "step"
         name, number = stem, 1

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
-from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
-from airflow_ml_pipelines.written.problems import Problem
-from dag_factory.definition import PipelineDefinition
-from dag_factory.doc_page import doc_page
+from airflow_ml_pipelines.core.spec import PLAN_TASK, PipelineSpec, StepSpec
 from dag_factory.parameters import airflow_params
-from dag_factory.resolve import PLAN_TASK
+from dag_factory.spec_settings import SpecSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, TaskGroup
 
-    from dag_factory.definition import ScheduleDefinition
+    from airflow_ml_pipelines.written.problems import Problem
+    from dag_factory.definition import PipelineDefinition, ScheduleDefinition
+
+    _Settings: TypeAlias = PipelineDefinition | SpecSettings
 
 __all__ = ["REUSE_TASK", "RUN_TASK", "build_dag"]
 
@@ -64,8 +64,9 @@ def build_dag(
     :param experiment: of runs that name none, for a spec; the pipeline's name where it is left out.
     :raises DefinitionError: that names everything that is wrong with the definition.
     """
+    definition: _Settings
     if isinstance(pipeline, PipelineSpec):
-        definition, spec = PipelineDefinition(name=pipeline.name, experiment=experiment), pipeline
+        definition, spec = SpecSettings(pipeline.name, experiment), pipeline
     else:
         definition, spec = pipeline, pipeline.to_spec()
     builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id, code)
@@ -83,7 +84,7 @@ def build_dag(
 class _Builder:
     def __init__(
         self,
-        definition: PipelineDefinition,
+        definition: _Settings,
         spec: PipelineSpec,
         workspace: str | None,
         task_id: str | None,
@@ -106,8 +107,11 @@ class _Builder:
             "end_date": definition.end_date,
             "max_active_runs": definition.max_active_runs or (1 if _is_continuous(definition) else None),
             "dagrun_timeout": _delta(definition.timeout),
-            "doc_md": doc_page(spec, definition.doc) if self.is_whole else None,
         }
+        if self.is_whole:
+            from dag_factory.doc_page import doc_page
+
+            options["doc_md"] = doc_page(spec, definition.doc)
         if definition.owner:
             options["default_args"] = {"owner": definition.owner}
         dag: DAG = _dag_class()(
@@ -232,7 +236,7 @@ def _dag_class() -> Any:
 class _Operators:
     """The operator class of each step, by the kind of its compute target."""
 
-    def __init__(self, definition: PipelineDefinition, workspace: str | None) -> None:
+    def __init__(self, definition: _Settings, workspace: str | None) -> None:
         self._definition = definition
         self._workspace = workspace
         self._classes: dict[str, Any] = {}
@@ -277,6 +281,8 @@ class _Operators:
                 f"compute target {step.compute_target or 'of the workspace'!r} is of kind {kind!r}, for which there is "
                 f"no operator. There are: {kinds}"
             )
+            from airflow_ml_pipelines.written.problems import Problem
+
             self._definition.refuse([Problem(("steps", step.id, "compute_target"), message)])
         return known[kind].load()
 
@@ -351,7 +357,7 @@ def _delta(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-def _is_continuous(definition: PipelineDefinition) -> bool:
+def _is_continuous(definition: _Settings) -> bool:
     """Return whether each run starts when the one before has ended, for which Airflow wants to be told the limit."""
     return definition.schedule is not None and definition.schedule.cron == "@continuous"
 
@@ -392,6 +398,8 @@ def _timetable(path: str, arguments: Mapping[str, Any]) -> Any:
 
 def _refusal(error: Exception) -> Problem:
     """Return what Airflow did not take as a problem of the definition."""
+    from airflow_ml_pipelines.written.problems import Problem
+
     name = type(error).__name__
     if name == "AirflowTimetableInvalid":
         return Problem(("schedule", "cron"), f"Airflow does not take this schedule: {error}")

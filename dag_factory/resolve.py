@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_ml_pipelines.core.errors import did_you_mean
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
+    PLAN_TASK,
     OutputSpec,
     ParameterSpec,
     ParameterValue,
@@ -32,10 +33,7 @@ from dag_factory.resolve_values import resolve_data, resolve_environment, resolv
 if TYPE_CHECKING:
     from dag_factory.definition import PipelineDefinition, StepDefinition
 
-__all__ = ["PLAN_TASK", "find_resolve_problems", "resolve"]
-
-PLAN_TASK = "plan"
-"""The id of the task that plans a run; no step can be called so."""
+__all__ = ["find_resolve_problems", "resolve"]
 
 _LONGEST = 200
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")

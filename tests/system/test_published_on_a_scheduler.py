@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -189,6 +190,14 @@ def test_only_who_may_run_the_dag_runs_it(served):
     assert served.call("GET", path, user="viewer")[0] == 200
     assert served.call("POST", path, {}, user="viewer")[0] == 403
     assert served.call("PATCH", path, {"status": "Disabled"}, user="viewer")[0] == 403
+    status, started = served.call("POST", path, {"ParameterAssignments": {"pipeline_arg": 3}})
+    assert status == 200, started
+    _, log = served.call("GET", f"/api/v2/eventLogs?dag_id={published.id}&event=trigger_dag_run")
+    (entry,) = log["event_logs"]
+    assert (entry["owner"], entry["run_id"]) == ("admin", started["Id"])
+    assert json.loads(entry["extra"])["conf"] == {"pipeline_arg": 3, "experiment_name": "guarded"}
+    _, run = served.call("GET", f"/api/v2/dags/{published.id}/dagRuns/{started['Id']}")
+    assert (run["triggering_user_name"], run["triggered_by"]) == ("admin", "rest_api")
 
 
 def test_a_repeated_request_is_the_same_run(served):

@@ -8,14 +8,15 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+# not by way of _airflow: every task of an Airflow makes all its bundles, and only what a task of this one needs beyond a
+# folder that is there is imported below
+from airflow.dag_processing.bundles.base import BaseDagBundle  # noqa: TID253
 
-from airflow_ml_pipelines._airflow import BaseDagBundle, conf
-from airflow_ml_pipelines._tasks import open_workspace
-from airflow_ml_pipelines.core.publishing.dag_views import DagView, current_view, read_view, write_view
-from airflow_ml_pipelines.core.workspaces.workspace import Workspace
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.publishing.dag_views import DagView
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["PublishedPipelinesBundle", "find_published_bundle", "published_file"]
 
@@ -68,6 +69,8 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
         if self.version is None:
             self.refresh()
         elif not self.path.is_dir():
+            from airflow_ml_pipelines.core.publishing.dag_views import read_view
+
             self._make(read_view(self._workspace.store, self.version))
         super().initialize()
 
@@ -76,6 +79,8 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
 
         Airflow goes on with a run only as long as its DAG is there.
         """
+        from airflow_ml_pipelines.core.publishing.dag_views import current_view, write_view
+
         view = current_view(self._workspace.store, _busy_dags(self.name))
         if view.digest != self._current:
             write_view(self._workspace.store, view)
@@ -90,11 +95,15 @@ class PublishedPipelinesBundle(BaseDagBundle):  # type: ignore[misc]
     @property
     def _workspace(self) -> Workspace:
         if self._opened is None:
+            from airflow_ml_pipelines._tasks import open_workspace
+
             self._opened = open_workspace(self._given)
         return self._opened
 
     def _files(self, view: DagView) -> dict[str, str]:
         """Return the text of each DAG file."""
+        import msgspec
+
         workspace = None if self._given is None else os.path.abspath(self._given)
         return {
             published_file(dag_id): _DAG_FILE.format(
@@ -168,6 +177,8 @@ def published_file(dag_id: str) -> str:
 
 def find_published_bundle() -> str | None:
     """Return the name under which Airflow's configuration has a bundle of published pipelines, None where it has none."""
+    from airflow.configuration import conf
+
     try:
         bundles = json.loads(conf.get("dag_processor", "dag_bundle_config_list", fallback="") or "[]")
     except ValueError:

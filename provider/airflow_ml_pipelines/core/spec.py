@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.canonical import digest_document
 
 __all__ = [
     "DEFAULT_ENVIRONMENT",
+    "PLAN_TASK",
     "AdlaSpec",
     "Argument",
     "Data",
@@ -42,6 +43,9 @@ __all__ = [
     "spark_input",
     "spark_output",
 ]
+
+PLAN_TASK = "plan"
+"""The id of the task that plans a run; no step can be called so."""
 
 InputMode = Literal["mount", "download", "direct"]
 OutputMode = Literal["mount", "upload"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from airflow.api_fastapi.app import get_auth_manager  # noqa: TID253 - in the API server it is there
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser  # noqa: TID253
 from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: TID253
     DagAccessEntity,
     DagDetails,
@@ -41,8 +42,8 @@ class MissingError(MlPipelinesError):
 class Access:
     """What the user of a request may do."""
 
-    def __init__(self, user: GetUserDep) -> None:
-        self._user = user
+    def __init__(self, user: BaseUser) -> None:
+        self.user = user
 
     def may(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> bool:
         """Return whether the user may do something with a DAG, or with its runs."""
@@ -51,13 +52,13 @@ class Access:
                 method=method,
                 access_entity=DagAccessEntity.RUN if runs else None,
                 details=DagDetails(id=dag_id),
-                user=self._user,
+                user=self.user,
             )
         )
 
     def may_read_assets(self) -> bool:
         """Return whether the user may see Airflow's assets: data that is known to all DAGs and belongs to none."""
-        return bool(get_auth_manager().is_authorized_asset(method="GET", user=self._user))
+        return bool(get_auth_manager().is_authorized_asset(method="GET", user=self.user))
 
     def require(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> None:
         """Refuse with 403 what the user may not do."""
@@ -87,12 +88,23 @@ def readable(find: Callable[[], _T], access: Access, dag_id: Callable[[_T], str]
 
 
 @functools.cache
-def workspace_of_server() -> Workspace:
-    """Return the workspace that Airflow's configuration names."""
+def _open_workspace() -> Workspace:
     from airflow_ml_pipelines._tasks import open_workspace
 
     return open_workspace(None)
 
 
-AccessDep = Annotated[Access, Depends(Access)]
+# these two wait for nothing, but what is no coroutine costs every request a way through a pool of threads
+
+
+async def workspace_of_server() -> Workspace:
+    """Return the workspace that Airflow's configuration names."""
+    return _open_workspace()
+
+
+async def _access(user: GetUserDep) -> Access:
+    return Access(user)
+
+
+AccessDep = Annotated[Access, Depends(_access)]
 WorkspaceDep = Annotated[Workspace, Depends(workspace_of_server)]

@@ -1,27 +1,14 @@
-"""What Airflow knows of a published pipeline's DAG, and how it is made to look again."""
+"""Makes Airflow look at once for a published pipeline's DAG."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from airflow.models.dag import DagModel  # noqa: TID253 - in the API server it is there
-from airflow.models.dagbag import DagPriorityParsingRequest  # noqa: TID253
+from airflow.models.dagbag import DagPriorityParsingRequest  # noqa: TID253 - in the API server it is there
 from airflow.utils.session import create_session  # noqa: TID253
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
 
-__all__ = ["dag_state", "request_parsing"]
-
-
-def dag_state(dag_id: str) -> Literal["unknown", "paused", "active"]:
-    """Return whether Airflow knows a DAG, and whether its runs start."""
-    with create_session() as session:
-        paused = session.scalar(
-            select(DagModel.is_paused).where(DagModel.dag_id == dag_id, ~DagModel.is_stale).limit(1)
-        )
-    return "unknown" if paused is None else "paused" if paused else "active"
+__all__ = ["request_parsing"]
 
 
 def request_parsing(dag_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import secrets
@@ -15,12 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from airflow_ml_pipelines.core.errors import ParameterError, WorkspaceError
 from airflow_ml_pipelines.core.parameters import check_parameters
 from airflow_ml_pipelines.core.publishing.published import PublishedDocument, read_status
-from airflow_ml_pipelines.core.workspaces.server import dag_path, run_path
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import task_url
-from airflow_ml_pipelines.plugin.airflow_calls import call_airflow
-from airflow_ml_pipelines.plugin.dags import dag_state, request_parsing
+from airflow_ml_pipelines.plugin.access import Access
+from airflow_ml_pipelines.plugin.dags import request_parsing
 from airflow_ml_pipelines.plugin.models import Submission, Submitted
+from airflow_ml_pipelines.plugin.trigger import UnknownDagError, start_run
 
 __all__ = ["submit"]
 
@@ -31,42 +32,63 @@ _POLL = 0.25
 async def submit(
     request: Request,
     workspace: Workspace,
+    access: Access,
     document: PublishedDocument,
     body: Submission,
     *,
     key: str | None = None,
     tags: dict[str, str] | None = None,
 ) -> Submitted:
-    """Start a run of a published pipeline.
+    """Start a run of a published pipeline; one that Airflow has not read yet is read at once.
 
     :param key: a caller's own name of the request; one that comes again with it is answered with the same run.
     :param tags: of the run, besides those of the request.
     :raises ParameterError: where a parameter does not exist, or has no value of its type; names those that exist.
     """
-    status = await run_in_threadpool(read_status, workspace.store, document)
+    start = functools.partial(_start, request, workspace, access, document, body, key, tags or {})
+    deadline = time.monotonic() + _PATIENCE
+    asked = False
+    while True:
+        try:
+            return await run_in_threadpool(start)
+        except UnknownDagError:
+            if not asked:
+                await run_in_threadpool(request_parsing, document.id)
+                asked = True
+            if time.monotonic() > deadline:
+                raise HTTPException(
+                    503,
+                    f"Airflow has not read published pipeline {document.id!r} yet: is its DAG processor running? Try again",
+                    {"Retry-After": "10"},
+                ) from None
+            await asyncio.sleep(_POLL)
+
+
+def _start(
+    request: Request,
+    workspace: Workspace,
+    access: Access,
+    document: PublishedDocument,
+    body: Submission,
+    key: str | None,
+    tags: dict[str, str],
+) -> Submitted:
+    status = read_status(workspace.store, document)
     if status != "Active":
         raise WorkspaceError(f"published pipeline {document.id!r} is {status.lower()}")
-    conf = _conf(document, body, tags or {})
+    conf = _conf(document, body, tags)
     run_id = _run_id(document, key)
-    await _wait_for_dag(document.id)
-    code, answer = await call_airflow(
-        request,
-        "POST",
-        f"{dag_path(document.id)}/dagRuns",
-        {"dag_run_id": run_id, "logical_date": None, "conf": conf, "note": body.Description},
-    )
-    if code == 409 and key is not None:
-        code, answer = await call_airflow(request, "GET", run_path(document.id, run_id))
-        if code == 200 and answer["conf"] != json.loads(json.dumps(conf)):
+    run = start_run(request, access.user, document.id, run_id, conf, body.Description)
+    if not run.is_new:
+        access.require("GET", document.id, runs=True)
+        if run.conf != json.loads(json.dumps(conf)):
             raise HTTPException(422, "this Idempotency-Key was used for a request that differs: take another")
-    if code != 200:
-        raise HTTPException(code, answer.get("detail", answer) if isinstance(answer, dict) else answer)
-    place = {"dag_id": document.id, "run_id": answer["dag_run_id"], "tasks": {}}
+    place = {"dag_id": document.id, "run_id": run_id, "tasks": {}}
     return Submitted(
-        Id=answer["dag_run_id"],
+        Id=run_id,
         PipelineId=document.id,
         ExperimentName=conf["experiment_name"],
-        Status="NotStarted" if answer["state"] == "queued" else str(answer["state"]).capitalize(),
+        Status="NotStarted" if run.state == "queued" else run.state.capitalize(),
         Url=str(request.url.replace(path=task_url(place, None), query="")),
     )
 
@@ -118,22 +140,3 @@ def _run_id(document: PublishedDocument, key: str | None) -> str:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         return f"rest__{stamp}-{secrets.token_hex(6)}"
     return f"rest__{hashlib.sha256(f'{document.id} {key}'.encode()).hexdigest()[:32]}"
-
-
-async def _wait_for_dag(dag_id: str) -> None:
-    """Return when Airflow knows the DAG, after having it read if need be."""
-    deadline = time.monotonic() + _PATIENCE
-    asked = False
-    while (state := await run_in_threadpool(dag_state, dag_id)) == "unknown":
-        if not asked:
-            await run_in_threadpool(request_parsing, dag_id)
-            asked = True
-        if time.monotonic() > deadline:
-            raise HTTPException(
-                503,
-                f"Airflow has not read published pipeline {dag_id!r} yet: is its DAG processor running? Try again",
-                {"Retry-After": "10"},
-            )
-        await asyncio.sleep(_POLL)
-    if state == "paused":
-        raise WorkspaceError(f"DAG {dag_id!r} is paused, a run of it would wait for ever: unpause it first")

@@ -106,7 +106,9 @@ async def _submit(
         raise WorkspaceError(f"endpoint {endpoint.name!r} is {endpoint.status.lower()}")
     document = await run_in_threadpool(read_pipeline, workspace, access, endpoint.pipeline(version))
     access.require("POST", document.id, runs=True)
-    return await submit(request, workspace, document, body, key=key, tags={"pipeline_endpoint": endpoint.id})
+    return await submit(
+        request, workspace, access, document, body, key=key, tags={"pipeline_endpoint": endpoint.id}
+    )
 
 
 def read_endpoint_of(workspace: Workspace, access: Access, wanted: str) -> EndpointDocument:

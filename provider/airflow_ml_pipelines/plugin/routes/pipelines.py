@@ -72,7 +72,7 @@ async def submit_pipeline(
     """Start a run of a published pipeline."""
     document = await run_in_threadpool(read_pipeline, workspace, access, pipeline_id)
     access.require("POST", document.id, runs=True)
-    return await submit(request, workspace, document, body, key=idempotency_key)
+    return await submit(request, workspace, access, document, body, key=idempotency_key)
 
 
 @router.patch("/{pipeline_id}")

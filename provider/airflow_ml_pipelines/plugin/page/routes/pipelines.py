@@ -107,7 +107,7 @@ async def start_run(pipeline: str, viewer: ViewerDep) -> Response:
             ParameterAssignments=typed_values(document.spec.parameters, form),
             RegenerateOutputs="regenerate" in form,
         )
-        run = await submit(viewer.request, viewer.workspace, document, body)
+        run = await submit(viewer.request, viewer.workspace, viewer.access, document, body)
     except (MlPipelinesError, ValueError) as error:
         return await run_in_threadpool(_page, viewer, document, str(error), form, 422)
     except HTTPException as error:
