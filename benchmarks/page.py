@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import statistics
 import sys
@@ -22,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # runs by their do
 
 RUNS = int(os.environ.get("ML_PIPELINES_BENCH_RUNS", "10000"))
 STEPS = 10
-ROUNDS = 20
+ROUNDS = 40
+PAINTS = 12
 SHOWN = 50
 
 DAG = f"""
@@ -63,6 +65,7 @@ def measure() -> list[Result]:
         with airflow:
             return [
                 *measure_pages(airflow),
+                *measure_paint(airflow),
                 Result(f"bringing the index of {RUNS} runs up to date", again, "making it first", built),
             ]
 
@@ -161,6 +164,62 @@ def measure_pages(airflow) -> list[Result]:
         ours, theirs = p95_pair(lambda path=path: get(path), grid)
         found.append(Result(name, ours, peer, theirs, goal))
     return found
+
+
+def measure_paint(airflow) -> list[Result]:
+    """Return how long a browser takes to show a run: a page of ours, and Airflow's own of a DAG with its grid.
+
+    Both come from the browser's cache as far as they may, which is most of Airflow's.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        print("   Chromium is not installed: no first paint")
+        return []
+    from playwright.sync_api import sync_playwright
+
+    ours = airflow.url + f"/ml-pipelines/ui/runs/steps/run-{RUNS - 1}"
+    theirs = airflow.url + "/dags/plain"
+    there = {
+        ours: "svg.graph a.node",
+        theirs: f"text=s{STEPS - 1}",
+    }  # the last step of the graph, and of the grid
+    painted: dict[str, list[float]] = {ours: [], theirs: []}
+    shown: dict[str, list[float]] = {ours: [], theirs: []}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        tab = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        tab.set_default_timeout(120_000)
+        for number in range(PAINTS + 1):
+            for url in (ours, theirs):
+                start = time.perf_counter()
+                tab.goto(url, wait_until="commit")
+                tab.locator(there[url]).last.wait_for()
+                taken = time.perf_counter() - start
+                first = tab.evaluate(
+                    "() => new Promise(done => new PerformanceObserver(list => {"
+                    " const found = list.getEntriesByName('first-contentful-paint')[0];"
+                    " if (found) done(found.startTime) }).observe({type: 'paint', buffered: true}))"
+                )
+                if number:  # the first time fills the caches
+                    painted[url].append(first / 1000)
+                    shown[url].append(taken)
+        browser.close()
+    return [
+        Result(
+            "first contentful paint of a run's page, median",
+            statistics.median(painted[ours]),
+            "of Airflow's page of a DAG",
+            statistics.median(painted[theirs]),
+            1.0,
+        ),
+        Result(
+            "until its graph is there, median",
+            statistics.median(shown[ours]),
+            "until Airflow's grid is there",
+            statistics.median(shown[theirs]),
+            1.0,
+        ),
+    ]
 
 
 def p95_pair(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:

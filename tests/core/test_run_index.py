@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from airflow_ml_pipelines.core.run_index import (
     read_condition,
     steps_savings,
 )
+from airflow_ml_pipelines.core.run_index import refresh as refreshing
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 EVERYTHING = ("one", "two", "secret")
@@ -237,3 +239,42 @@ def test_datasets_are_followed_from_step_to_step(workspace):
         ("clean", "reads", "two", "s1", 1, "c"),
     ]
     assert near == {"one", "two"}
+
+
+def test_nobody_waits_for_an_index_that_was_brought_up_to_date_a_moment_ago(workspace, monkeypatch):
+    gate = threading.Event()
+
+    def changed(since):
+        gate.wait(120)
+        return Seen(frozenset(), since)
+
+    monkeypatch.setattr(refreshing, "_PAUSE", 0.0)
+    monkeypatch.setattr(refreshing, "_REST", 0.0)
+    monkeypatch.setattr(refreshing, "_FRESH", 3600.0)
+    index = RunIndex(workspace, changed)
+    gate.set()
+    assert index.refresh(120).known == 0  # the first look is waited for
+    gate.clear()
+    make_run(workspace, chain("one"), "first")
+    assert index.refresh(120).known == 0  # it is being read, behind the gate
+    gate.set()
+    until = time.monotonic() + 120
+    while index.refresh(120).known == 0:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_after_a_long_look_the_next_one_takes_its_time(workspace, monkeypatch):
+    looks = []
+
+    def changed(since):
+        looks.append(since)
+        return Seen(frozenset(), since)
+
+    monkeypatch.setattr(refreshing, "_PAUSE", 0.0)
+    monkeypatch.setattr(refreshing, "_REST", 1e12)
+    monkeypatch.setattr(refreshing, "_LONGEST_PAUSE", 3600.0)
+    index = RunIndex(workspace, changed)
+    for _ in range(5):
+        index.refresh(120)
+    assert len(looks) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from airflow_ml_pipelines.core.runs.folder import StepDocument
 __all__ = [
     "VERSION",
     "claim",
+    "due_places",
     "forget_index",
     "give_up",
+    "known_places",
     "left_of",
     "open_index",
     "read_known",
@@ -25,7 +27,7 @@ __all__ = [
     "write_entry",
 ]
 
-VERSION = 1
+VERSION = 2
 """Of the tables: a file of another version is made again."""
 
 _PATIENCE = 30.0
@@ -40,12 +42,13 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE INDEX IF NOT EXISTS runs_started ON runs (started DESC);
 CREATE INDEX IF NOT EXISTS runs_pipeline ON runs (pipeline, started DESC);
 CREATE INDEX IF NOT EXISTS runs_dag ON runs (dag_id, dag_run);
+CREATE INDEX IF NOT EXISTS runs_names ON runs (dag_id, pipeline, experiment);
 CREATE INDEX IF NOT EXISTS runs_look ON runs (next_look) WHERE next_look IS NOT NULL;
 CREATE TABLE IF NOT EXISTS facts (
     run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     kind TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, number REAL);
 CREATE INDEX IF NOT EXISTS facts_run ON facts (run);
-CREATE INDEX IF NOT EXISTS facts_name ON facts (kind, name);
+CREATE INDEX IF NOT EXISTS facts_name ON facts (kind, name, number, text, run);
 CREATE TABLE IF NOT EXISTS steps (
     run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     step TEXT NOT NULL, status TEXT NOT NULL, seconds REAL, saved REAL NOT NULL);
@@ -153,6 +156,23 @@ def write_entry(connection: sqlite3.Connection, entry: Entry, next_look: float |
         "INSERT INTO uses VALUES (?, ?, ?, ?, ?)",
         [(number, use.step, use.direction, use.dataset, use.version) for use in entry.uses],
     )
+
+
+def known_places(connection: sqlite3.Connection) -> set[str]:
+    """Return the folders of the runs that are known."""
+    return {place for (place,) in connection.execute("SELECT place FROM runs")}
+
+
+def due_places(connection: sqlite3.Connection, now: float, changed: Collection[tuple[str, str]]) -> set[str]:
+    """Return the folders of the runs that are to be read again.
+
+    :param changed: the DAG runs that the scheduler has changed.
+    """
+    due = {place for (place,) in connection.execute("SELECT place FROM runs WHERE next_look <= ?", (now,))}
+    query = "SELECT place FROM runs WHERE dag_id = ? AND dag_run = ?"
+    for dag_run in changed:
+        due |= {place for (place,) in connection.execute(query, dag_run)}
+    return due
 
 
 def remove_run(connection: sqlite3.Connection, place: str) -> None:

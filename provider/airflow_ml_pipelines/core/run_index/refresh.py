@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import threading
 import time
@@ -12,8 +13,10 @@ from typing import NamedTuple
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.run_index.database import (
     claim,
+    due_places,
     forget_index,
     give_up,
+    known_places,
     left_of,
     open_index,
     read_known,
@@ -31,7 +34,8 @@ __all__ = ["Progress", "RunIndex", "Seen"]
 _BATCH = 100
 _SOON, _LATE = 3.0, 3600.0
 _SHARE = 0.02
-_FRESH = 1.0
+_PAUSE, _LONGEST_PAUSE, _REST = 1.0, 15.0, 5.0
+_FRESH = 3.0
 
 
 class Progress(NamedTuple):
@@ -70,7 +74,8 @@ class RunIndex:
         self.file = workspace.cache_directory / "run-index" / f"{name}.sqlite"
         self._changed = changed
         self._since = time.time()
-        self._done = 0.0
+        self._done = -math.inf
+        self._took = 0.0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -78,15 +83,18 @@ class RunIndex:
     def refresh(self, patience: float = 0.5) -> Progress:
         """Have it brought up to date, wait for that a moment, and return how far it is.
 
+        Where that was done in the last seconds nobody waits, and it is not done again at once: the longer a look takes, the
+        longer is the pause after it.
+
         :param patience: how many seconds to wait; what is not read by then is there later.
         :raises Exception: what kept the last refresh from its end, such as a store that does not answer.
         """
         with self._lock:
-            thread = self._thread
-            if (thread is None or not thread.is_alive()) and time.monotonic() - self._done > _FRESH:
+            thread, since = self._thread, time.monotonic() - self._done
+            if (thread is None or not thread.is_alive()) and since > self._pause():
                 thread = self._thread = threading.Thread(target=self._work, name="run-index", daemon=True)
                 thread.start()
-        if thread is not None:
+        if thread is not None and (since > _FRESH or self._error is not None):
             thread.join(patience)
         if self._error is not None and (thread is None or not thread.is_alive()):
             error, self._error = self._error, None
@@ -94,6 +102,9 @@ class RunIndex:
         with open_index(self.file) as connection:
             known = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
             return Progress(known, left_of(connection))
+
+    def _pause(self) -> float:
+        return max(_PAUSE, min(_REST * self._took, _LONGEST_PAUSE))
 
     def look_again(self, pipeline: str, run: str) -> None:
         """Read one run now, such as one that somebody looks at and that may have changed."""
@@ -115,6 +126,7 @@ class RunIndex:
         self._since = seen.since
 
     def _work(self) -> None:
+        start = time.monotonic()
         try:
             self.update()
         except Exception as error:  # noqa: BLE001 - told to whoever asks
@@ -123,16 +135,16 @@ class RunIndex:
                 forget_index(self.file)  # damaged: it is made again
         finally:
             self._done = time.monotonic()
+            self._took = self._done - start
 
     def _catch_up(self, changed: frozenset[tuple[str, str]]) -> None:
         now = time.time()
-        there = [f"{first}/{second}" for first, second in list_runs(self._store)]
+        there = {f"{first}/{second}" for first, second in list_runs(self._store)}
         with open_index(self.file) as connection:
-            rows = connection.execute("SELECT place, dag_id, dag_run, next_look FROM runs").fetchall()
-            known = {row["place"]: row for row in rows}
-            for place in known.keys() - set(there):
+            known = known_places(connection)
+            for place in known - there:
                 remove_run(connection, place)
-        wanted = [place for place in there if _is_due(known.get(place), now, changed)]
+            wanted = sorted((there - known) | (there & due_places(connection, now, changed)))
         for first in range(0, len(wanted), _BATCH):
             batch = wanted[first : first + _BATCH]
             with open_index(self.file) as connection:
@@ -175,12 +187,6 @@ class RunIndex:
 class _Found(NamedTuple):
     entry: Entry | None
     logged: dict[str, Logged]
-
-
-def _is_due(row: sqlite3.Row | None, now: float, changed: frozenset[tuple[str, str]]) -> bool:
-    if row is None or (row["dag_id"], row["dag_run"]) in changed:
-        return True
-    return row["next_look"] is not None and row["next_look"] <= now
 
 
 def _next_look(entry: Entry, now: float) -> float | None:
