@@ -278,3 +278,15 @@ def test_after_a_long_look_the_next_one_takes_its_time(workspace, monkeypatch):
     for _ in range(5):
         index.refresh(120)
     assert len(looks) == 1
+
+
+def test_a_dataset_is_read_by_steps_that_began_and_made_by_those_that_ended_well(workspace):
+    spec = chain("one", reads="raw", registers="clean")
+    make_run(workspace, spec, "whole")
+    make_run(workspace, spec, "broken", number=1, states={"s2": "failed", "s3": "canceled"})
+    make_run(workspace, spec, "idle", number=2, states=dict.fromkeys(("s1", "s2", "s3"), "waiting"))
+    index = RunIndex(workspace)
+    index.update()
+    with open_index(index.file) as connection:
+        found = {(flow.dataset, flow.direction): flow.runs for flow in flows(connection, EVERYTHING)}
+    assert found == {("raw", "reads"): 2, ("clean", "makes"): 1}

@@ -131,7 +131,7 @@ def test_an_endpoint_is_disabled_and_enabled_by_those_who_may_change_all_that_it
     for status, button in (("Disabled", "Enable"), ("Active", "Disable")):
         answer = client.post(f"{UI}/endpoints/{endpoint.id}/status", data={"status": status}, headers=HERE)
         assert answer.status_code == 200
-        assert f">{button}<span" in answer.text
+        assert f'aria-label="{button} endpoint service"' in answer.text
         assert HOSTILE not in answer.text
         assert read_endpoint(store, name="service").status == status
     assert (

@@ -115,7 +115,7 @@ def read_entry(
         finished=_end(document, ends, result) if status in ENDED else None,
         steps=steps,
         facts=tuple(_facts(document, steps, logged)),
-        uses=tuple(_uses(document)),
+        uses=tuple(_uses(document, steps)),
     )
 
 
@@ -176,13 +176,17 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _uses(document: RunDocument) -> list[Use]:
+def _uses(document: RunDocument, steps: Mapping[str, StepDocument]) -> list[Use]:
+    """Return the datasets that steps which began have read, and that steps which ended well have made."""
     found: dict[Use, None] = {}
     for step in document.spec.steps:
+        went = steps.get(step.id)
+        if went is None or went.status in ("waiting", "canceled"):
+            continue
         for item in step.inputs:
             if isinstance(item.source, RegisteredDataset):
                 found[Use(step.id, "reads", item.source.dataset, item.source.version)] = None
         for output in step.outputs:
-            if output.register is not None:
+            if output.register is not None and went.ended_well:
                 found[Use(step.id, "makes", output.register.name, None)] = None
     return list(found)

@@ -15,6 +15,7 @@ from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.diff_runs import RunsDiff, diff_runs
 from airflow_ml_pipelines.plugin.page.plots import Point, draw_line
+from airflow_ml_pipelines.plugin.page.render import shown
 from airflow_ml_pipelines.plugin.page.steps import StepView
 
 __all__ = ["Row", "compare_steps", "metric_plots", "rows_of"]
@@ -77,6 +78,6 @@ def metric_plots(runs: Sequence[Listed]) -> dict[str, Markup]:
         ]
         if len({point.y for point in points}) > 1:
             plots[name] = draw_line(
-                points, f"{name} over the runs", ordered[0].run[:28], ordered[-1].run[:28]
+                points, f"{name} over the runs", shown(ordered[0].run, 28), shown(ordered[-1].run, 28)
             )
     return plots

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from airflow_ml_pipelines.core.run_index import list_savings, metric_series, steps_savings
 from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.page.plots import Point, draw_line
-from airflow_ml_pipelines.plugin.page.render import render
+from airflow_ml_pipelines.plugin.page.render import render, shown
 from airflow_ml_pipelines.plugin.page.viewer import ViewerDep
 
 __all__ = ["router"]
@@ -44,8 +44,8 @@ def show_pipeline_savings(pipeline: str, viewer: ViewerDep) -> HTMLResponse:
                 for number, (_, value, run) in enumerate(points)
             ],
             f"{name} over the runs",
-            points[0][2][:28],
-            points[-1][2][:28],
+            shown(points[0][2], 28),
+            shown(points[-1][2], 28),
         )
         for name, points in list(series.items())[:_PLOTS]
         if len(points) > 1
