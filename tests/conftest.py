@@ -90,3 +90,14 @@ def databricks(tmp_path_factory):
 
     with DatabricksServer(tmp_path_factory.mktemp("databricks")).running() as server:
         yield server
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes this process one that parses a DAG file for one task, as Airflow does where it runs it."""
+
+    def set_wanted(dag_id: str, task_id: str = "plan") -> None:
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
+
+    return set_wanted

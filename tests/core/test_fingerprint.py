@@ -1,12 +1,12 @@
 import http.server
 import json
-import threading
 import tracemalloc
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers.serving import serving
 
 from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.files import tree
@@ -315,10 +315,8 @@ class TestUrls:
             def log_message(self, *_):
                 pass
 
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-            threading.Thread(target=running.serve_forever, daemon=True).start()
-            yield f"http://127.0.0.1:{running.server_port}", answers
-            running.shutdown()
+        with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+            yield url, answers
 
     def test_a_web_page_is_known_by_its_etag_or_its_content(self, of, server):
         url, answers = server

@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+from living import is_alive
 
 from airflow_ml_pipelines.core.files import git
 from airflow_ml_pipelines.core.files.git import git_facts
@@ -172,17 +173,9 @@ def test_a_git_that_hangs_is_ended_with_all_that_it_started(repository, monkeypa
     deadline = time.monotonic() + 20
     started = [int(line) for line in (tmp_path / "started").read_text().split()]
     assert started
-    while any(alive(process) for process in started):
+    while any(is_alive(process) for process in started):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def alive(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_nothing_that_a_repositorys_configuration_names_is_started(repository, tmp_path):

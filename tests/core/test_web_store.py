@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import http.server
-import threading
 
 import pytest
+from servers.serving import serving
 
 from airflow_ml_pipelines.core.errors import DataError, NotFoundError, StoreError
 from airflow_ml_pipelines.core.files.statcache import NoStatCache
@@ -27,12 +27,8 @@ def site(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a b.csv").write_bytes(b"x\n1\n")
     handler = functools.partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url
 
 
 def test_a_file_is_read(site, tmp_path):

@@ -37,15 +37,6 @@ def load(project, *arguments, at="load.py", **options):
     return {name: value for name, value in variables.items() if type(value).__name__.endswith(("DAG", "Dag"))}
 
 
-@pytest.fixture
-def wanted(monkeypatch):
-    def set_wanted(dag_id, task_id="plan"):
-        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
-        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
-
-    return set_wanted
-
-
 def test_one_line_makes_a_dag_of_every_definition_below(folder):
     assert sorted(load(folder)) == ["one", "three", "two"]
 

@@ -52,15 +52,6 @@ def folder(tmp_path):
     return Folder(tmp_path / "folder")
 
 
-@pytest.fixture
-def wanted(monkeypatch):
-    def set_wanted(dag_id, task_id="plan"):
-        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
-        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
-
-    return set_wanted
-
-
 def content(top: Path) -> dict[str, object]:
     """All that is in a folder: the targets of links, the bytes and time stamps of files."""
     found: dict[str, object] = {}

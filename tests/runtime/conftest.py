@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from living import is_alive
 
 from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.runtime.job import Job, JobInput, JobOutput, JobSource, JobWorkspace, RunIds
@@ -108,14 +109,6 @@ def clean_run(monkeypatch):
 
     monkeypatch.delenv("ML_PIPELINES_RUN", raising=False)
     monkeypatch.setattr(run, "_present", [])
-
-
-def is_alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
+from servers.serving import serving
+
 __all__ = ["FaultyServer", "Mode", "faulty_server"]
 
 Mode = Literal["works", "reset", "answer lost", "away", "denied"]
@@ -113,11 +115,6 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def faulty_server(port: int) -> Iterator[FaultyServer]:
     """Run one before the server at a port of this machine."""
-    with FaultyServer(port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = FaultyServer(port)
+    with serving(server):
+        yield server

@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 from kubernetes.client import ApiClient, ApiException
 
+from servers.serving import serving
+
 LABEL = "ml-pipelines-test-cluster"
 
 _PATH = re.compile(
@@ -50,19 +52,14 @@ class KubernetesServer:
         self.lock = threading.RLock()
         self.docker = docker.APIClient(base_url=docker_url, version="auto")
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cluster": self}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @contextlib.contextmanager
     def running(self) -> Iterator[KubernetesServer]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.1,))
-        thread.start()
         try:
-            yield self
+            with serving(self._server):
+                yield self
         finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
             for key in list(self.objects):
                 self.delete(key, 0)
             self.docker.close()

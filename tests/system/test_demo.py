@@ -8,23 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from living import living
 
 PROJECT = Path(__file__).parent.parent.parent
 DEMO = [sys.executable, str(PROJECT / "tools/demo.py")]
-
-
-def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    found = []
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 def shown() -> str:

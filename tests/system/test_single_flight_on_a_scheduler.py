@@ -2,15 +2,8 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
-
-
-def _gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+from living import is_alive
 
 
 def test_two_runs_at_the_same_moment_run_each_script_once(flows):
@@ -40,7 +33,7 @@ def test_another_takes_over_when_the_holder_is_lost(flows):
     flow.wait_until(lambda: _state(flow, "prepare.reuse", "deferred"))
     os.kill(task, signal.SIGKILL)
     lost = time.monotonic()
-    flow.wait_until(lambda: _gone(script), timeout=10)
+    flow.wait_until(lambda: not is_alive(script), timeout=10)
     flow.release("prepare")
     flow.at_work("prepare")
     assert time.monotonic() - lost < flow.workspace.lease_seconds + 15  # the machine may be busy
@@ -58,7 +51,7 @@ def test_killing_a_task_kills_its_script_and_lets_others_go_on(flows):
     run = flow.airflow.trigger(flow.name)
     script, _ = flow.at_work("prepare")
     flow.airflow.set_state(flow.name, run, "prepare.run", "failed")
-    flow.wait_until(lambda: _gone(script), timeout=30)
+    flow.wait_until(lambda: not is_alive(script), timeout=30)
     assert flow.airflow.wait_for_run(flow.name, run) == "failed"
     flow.release("prepare")
     again = flow.run()
@@ -84,7 +77,7 @@ def test_a_step_that_fails_ends_the_run_unless_it_is_to_go_on(flows, goes_on):
     if goes_on:
         assert (states["train.run"], states["compare.run"]) == ("success", "success")
         return
-    assert _gone(script)
+    assert not is_alive(script)
     assert (states["train.run"], states["compare.run"]) == ("failed", "upstream_failed")
     log = flow.airflow.task_log(flow.name, run, "train.run")
     assert "step 'prepare' failed, and continue_on_step_failure is false" in log

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 import psutil
 import pytest
+from living import living
 
 KEEPER = [sys.executable, "-m", "airflow_ml_pipelines.testing.keeper"]
 FAMILY = """\
@@ -37,15 +37,6 @@ def close(keeper: subprocess.Popen) -> None:
     keeper.stdin.close()
     keeper.wait()
     keeper.stdout.close()
-
-
-def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    found = []
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 def test_all_descendants_end_when_standard_input_does():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
+from servers.serving import serving
 
 from airflow_ml_pipelines.testing import rest_api
 from airflow_ml_pipelines.testing.rest_api import AirflowApi, AirflowApiError
@@ -32,11 +32,10 @@ def server(monkeypatch):
         def log_message(self, *_):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as found:
-        found.statuses, found.asked = [], []
-        Thread(target=found.serve_forever, daemon=True).start()
+    found = HTTPServer(("127.0.0.1", 0), Handler)
+    found.statuses, found.asked = [], []
+    with serving(found):
         yield found
-        found.shutdown()
 
 
 def test_what_only_asks_asks_again_where_the_database_was_locked(server):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from servers.databricks.files import Files, RefusedError
 from servers.databricks.runs import Runs
+from servers.serving import serving
 
 TOKEN = "dapi-test"
 
@@ -62,19 +63,14 @@ class DatabricksServer:
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"workspace": self})
         )
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @contextlib.contextmanager
     def running(self) -> Iterator[DatabricksServer]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        thread.start()
         try:
-            yield self
+            with serving(self._server):
+                yield self
         finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
             self.runs.end()
 
     @property
