@@ -19,6 +19,8 @@ from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
 from airflow_ml_pipelines.core.publishing.schedules import create_schedule
 from airflow_ml_pipelines.core.reuse.lease import acquire_lease
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, PipelineSpec, RegisterSpec
+from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
+from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 
 def findings(project, **options) -> list[Finding]:
@@ -240,6 +242,14 @@ def test_a_dataset_in_a_datastore_that_is_gone_is_named(project):
     (found,) = findings(project)
     assert (found.level, found.path) == ("damaged", "datasets/rows/1.json")
     assert "datastore 'lake' is no longer known" in found.text
+
+
+def test_a_datastore_that_another_process_has_just_registered_is_known(project):
+    assert findings(project) == []  # what is registered is taken for fresh for a while from here on
+    other = Workspace(project.workspace.name, project.workspace.store.root)
+    other.register_datastore(DatastoreSpec(name="lake", url=str(project.folder.parent / "lake")))
+    other.register_dataset("rows", Data(locations=(Location(datastore="lake", path="in"),)))
+    assert findings(project) == []
 
 
 def test_what_a_killed_run_leaves_is_noted(ran):

@@ -20,11 +20,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def moments():
-    """Return at which of so many changes there is to be a fault; of slow ones only at a share of them."""
+    """Return at which of so many changes there is to be a fault, evenly spread.
 
-    def choose(count: int, share: int = 1) -> list[int]:
-        wanted = (count if NUMBER == "all" else min(count, int(NUMBER))) // share or 1
-        return [1 + number * count // wanted for number in range(wanted)]
+    Of slow ones only at a share of them: of the number that is asked for, and of all.
+    """
+
+    def choose(count: int, share: int = 1, of_all: int = 1) -> list[int]:
+        wanted = count // of_all if NUMBER == "all" else min(count, int(NUMBER)) // share
+        if wanted < 2:
+            return [(count + 1) // 2]
+        return [1 + number * (count - 1) // (wanted - 1) for number in range(wanted)]
 
     return choose
 

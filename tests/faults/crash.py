@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from airflow_ml_pipelines.core.errors import MlPipelinesError
 Fault = Literal["none", "killed", "full", "full for a moment", "read-only"]
 
 _FORKS = multiprocessing.get_context("forkserver")
+_STARTING = threading.Lock()
 _FORKS.set_forkserver_preload(
     [
         "airflow_ml_pipelines.execution.runner",
@@ -97,17 +99,27 @@ class Faults:
 
 
 def run_forked(
-    work: Callable[[], object], log: Path, folders: Sequence[Path], fault: Fault = "none", at: int = 0
+    work: Callable[[], object],
+    log: Path,
+    folders: Sequence[Path],
+    fault: Fault = "none",
+    at: int = 0,
+    variables: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Do something to its end in a process of its own.
+    """Do something to its end in a process of its own; several threads may do so at once.
 
     :param work: returns the exit code, or nothing.
     :param log: a folder for what it writes.
     :param folders: where it meets the fault.
+    :param variables: of its environment, besides those of this process.
     """
     log.mkdir(exist_ok=True)
-    process = _FORKS.Process(target=_run, args=(work, log, dict(os.environ), list(folders), fault, at))
-    process.start()
+    variables = {**os.environ, **(variables or {})}
+    process = _FORKS.Process(target=_run, args=(work, log, variables, list(folders), fault, at))
+    with _STARTING:
+        process.start()
+        # whoever starts the next one must not ask for the exit code of this one, which can be read but once
+        multiprocessing.process._children.discard(process)
     process.join(120)
     if process.exitcode is None:
         process.kill()

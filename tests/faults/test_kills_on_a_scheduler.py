@@ -14,7 +14,7 @@ from shop import Shop
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.testing import LocalAirflow
 
-KILLS = int(os.environ.get("ML_PIPELINES_KILLS", "20"))
+KILLS = int(os.environ.get("ML_PIPELINES_KILLS", "20")) // 2
 SEED = int(os.environ.get("ML_PIPELINES_SEED", random.SystemRandom().randrange(1 << 32)))
 SETTINGS = {"workers.min_heartbeat_interval": "1"}
 WORKER = "airflow worker -- LocalExecutor"

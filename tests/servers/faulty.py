@@ -37,6 +37,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.behind = port
         self.mode: Mode = "works"
         self.at = 0
+        self.every = 0
         self.count = 0
         self.lock = threading.Lock()
 
@@ -44,16 +45,21 @@ class FaultyServer(ThreadingHTTPServer):
     def port(self) -> int:
         return self.server_address[1]
 
-    def fail(self, mode: Mode, at: int) -> None:
-        """Let the request of a number from now on fail, from 1 on; and those after it, as the mode says."""
+    def fail(self, mode: Mode, at: int, every: int = 0) -> None:
+        """Let the request of a number from now on fail, from 1 on; and those after it, as the mode says.
+
+        :param every: of the modes that cut one connection: again after so many requests.
+        """
         with self.lock:
-            self.mode, self.at, self.count = mode, at, 0
+            self.mode, self.at, self.every, self.count = mode, at, every, 0
 
     def next_mode(self, method: str) -> Mode:
         with self.lock:
             self.count += 1
             if self.mode in ("reset", "answer lost"):
-                return self.mode if self.count == self.at else "works"
+                number = self.count - self.at
+                cut = number == 0 or (number > 0 and self.every > 0 and number % self.every == 0)
+                return self.mode if cut else "works"
             if self.mode == "works" or self.count < self.at:
                 return "works"
             return "works" if self.mode == "denied" and method in ("GET", "HEAD") else self.mode

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
 from airflow_ml_pipelines.core import layout
 from airflow_ml_pipelines.core.check.look import Finding, Look
+from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.files.manifest import SCHEMA as MANIFEST_SCHEMA
 from airflow_ml_pipelines.core.keeping import fresh, pins
 from airflow_ml_pipelines.core.reuse import history
@@ -111,7 +112,6 @@ def check_histories(look: Look) -> Iterator[Finding]:
 
 def check_registered(look: Look) -> Iterator[Finding]:
     """Check what code has registered."""
-    known = look.workspace.datastores()
     for kind, folder in FOLDERS.items():
         for info in look.objects(folder):
             if info.path.endswith(".status.json"):
@@ -119,7 +119,7 @@ def check_registered(look: Look) -> Iterator[Finding]:
                 continue
             document: object = look.document(info.path, kind, registry.SCHEMA)
             if isinstance(document, DatasetRecord):
-                _check_dataset(look, info.path, document, known)
+                _check_dataset(look, info.path, document)
             elif isinstance(document, EnvironmentDocument):
                 name, version = document.environment.name, document.environment.version
                 if info.path != f"{folder}/{layout.segment(name)}/{version}.json":
@@ -133,12 +133,16 @@ def check_registered(look: Look) -> Iterator[Finding]:
     yield from look.take()
 
 
-def _check_dataset(look: Look, path: str, dataset: DatasetRecord, known: Mapping[str, object]) -> None:
+def _check_dataset(look: Look, path: str, dataset: DatasetRecord) -> None:
     name, version = dataset.name, dataset.version
     if path != f"{FOLDERS[DatasetRecord]}/{layout.segment(name)}/{version}.json":
         look.say("broken", path, f"it is version {version} of dataset {name!r}")
     for location in dataset.data.locations:
-        if location.datastore is not None and location.datastore not in known:
+        if location.datastore is None:
+            continue
+        try:
+            look.workspace.datastore_spec(location.datastore)
+        except WorkspaceError:
             look.say("damaged", path, f"datastore {location.datastore!r} is no longer known")
 
 
