@@ -70,6 +70,7 @@ def test_nothing_is_left_behind(project, monkeypatch):
 
     (project / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(project / "temporary"))
+    gc.collect()  # what other tests have left
     before = everything()
     run = run_in_memory("shop.pipeline.yaml", data=DATA)
     assert any("ml-pipelines-tests" in name for name in everything() - before)
@@ -78,6 +79,23 @@ def test_nothing_is_left_behind(project, monkeypatch):
     with memory_workspace() as workspace:
         run_in_memory("shop.pipeline.yaml", data=DATA, workspace=workspace)
     assert everything() == before
+
+
+@pytest.mark.timeout(60)
+def test_memory_is_given_back_also_where_garbage_is_collected_while_a_pool_begins_work(project):
+    """A pool collects garbage with a lock held that every other one of its kind wants."""
+    from concurrent.futures import thread
+
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    gc.collect()
+    before = set(MemoryFileSystem.store)
+    run = run_in_memory("shop.pipeline.yaml", data=DATA)
+    assert set(MemoryFileSystem.store) > before
+    with thread._global_shutdown_lock:
+        del run
+        gc.collect()
+    assert set(MemoryFileSystem.store) == before
 
 
 def test_runs_in_one_workspace_reuse_each_other(project):

@@ -202,8 +202,26 @@ def _kept_workspace() -> Iterator[dag_factory.Workspace]:
     with tempfile.TemporaryDirectory(prefix="ml-pipelines-test-") as folder:
         place = secrets.token_hex(8)
         workspace = dag_factory.Workspace(_core("test", f"{_TOP}/{place}", Path(folder)))
-        weakref.finalize(workspace, open_store(_TOP).remove, place).atexit = False
+        weakref.finalize(workspace, _forget, _files_in_memory(), f"{_TOP}/{place}/").atexit = False
         yield workspace
+
+
+def _files_in_memory() -> dict[str, object]:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    files: dict[str, object] = MemoryFileSystem.store
+    return files
+
+
+def _forget(files: dict[str, object], url: str) -> None:
+    """Remove what is below a URL.
+
+    Garbage is collected at any moment, also while a thread pool or a store has a lock: none is taken here.
+    """
+    below = url.removeprefix("memory:/")
+    for path in tuple(files):
+        if path.startswith(below):
+            files.pop(path, None)
 
 
 def spec_of(pipeline: dag_factory.Pipeline | PipelineSpec | str | Path) -> PipelineSpec:
