@@ -327,7 +327,18 @@ def test_airflows_tabs_lead_to_the_run_and_the_step(client, workspace):
     for task in ("s2.run", "s2.reuse"):
         assert "<h1>step 2" in client.get(f"{dag_run}/tasks/{task}").text
     assert 'aria-label="Graph of the steps"' in client.get(f"{dag_run}/tasks/plan").text
-    assert "no steps of an ML pipeline" in texts(client.get(f"{UI}/dags/other/runs/x"))
+
+
+def test_a_dag_run_without_steps_is_waited_for_until_it_has_ended(client):
+    waits, over, hidden = (
+        client.get(f"{UI}/dags/{dag}/runs/x", headers={"user": user})
+        for dag, user in (("other", "admin"), ("ended", "admin"), ("ended", "nobody"))
+    )
+    assert "no steps of an ML pipeline so far" in texts(waits)
+    assert "data-refresh" in waits.text
+    assert "the log of its first task says why" in texts(over)
+    assert "data-refresh" not in over.text
+    assert texts(hidden) == texts(waits)
 
 
 def test_a_run_that_is_going_on_is_asked_for_again(client, workspace):

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.run_index.database import (
     claim,
     due_places,
@@ -105,12 +104,6 @@ class RunIndex:
 
     def _pause(self) -> float:
         return max(_PAUSE, min(_REST * self._took, _LONGEST_PAUSE))
-
-    def look_again(self, pipeline: str, run: str) -> None:
-        """Read one run now, such as one that somebody looks at and that may have changed."""
-        with open_index(self.file) as connection:
-            place = f"{segment(pipeline)}/{segment(run)}"
-            self._write(connection, [(place, self._reader(connection)(place))])
 
     def update(self) -> None:
         """Bring it up to date and return when it is, or at once where another process is at it."""

@@ -1,4 +1,4 @@
-"""Which DAG runs Airflow has changed lately, so that the index reads a run again that was cleared and goes on."""
+"""What Airflow knows of DAG runs: which changed lately, so that one that was cleared is read again, and which ended."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 from airflow.models.dagrun import DagRun  # noqa: TID253 - in the API server it is there
 from airflow.utils.session import create_session  # noqa: TID253
+from airflow.utils.state import State  # noqa: TID253
 from sqlalchemy import select
 
 from airflow_ml_pipelines.core.run_index import Seen
 
-__all__ = ["changed_dag_runs"]
+__all__ = ["changed_dag_runs", "has_ended"]
 
 _OVERLAP = 30.0
 _MOST = 10_000
@@ -29,3 +30,10 @@ def changed_dag_runs(since: float) -> Seen:
     )
     with create_session() as session:
         return Seen(frozenset((dag_id, run_id) for dag_id, run_id in session.execute(query)), now)
+
+
+def has_ended(dag_id: str, run_id: str) -> bool:
+    """Return whether Airflow has a DAG run that has ended."""
+    query = select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id).limit(1)
+    with create_session() as session:
+        return session.scalar(query) in State.finished_dr_states

@@ -29,6 +29,7 @@ from airflow_ml_pipelines.plugin.files import (
     made_files,
     read_end,
 )
+from airflow_ml_pipelines.plugin.page.changed import has_ended
 from airflow_ml_pipelines.plugin.page.metrics import view_metrics
 from airflow_ml_pipelines.plugin.page.previews import preview_file
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path
@@ -135,6 +136,9 @@ def show_dag_run(dag_id: str, dag_run: str, viewer: ViewerDep, task: str = "") -
     """Show what a DAG run is here, or one of its tasks."""
     folder = _find_dag_run(viewer, dag_id, dag_run)
     if folder is None:
+        if viewer.sees(dag_id) and has_ended(dag_id, dag_run):
+            text = "This run ended without a plan of an ML pipeline: the log of its first task says why."
+            return render(viewer.request, "nothing", text=text)
         return render(
             viewer.request, "nothing", text="This run has no steps of an ML pipeline so far.", refresh=True
         )
