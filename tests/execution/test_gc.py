@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -21,9 +22,13 @@ from airflow_ml_pipelines.core.gc.ledger import Ledger
 from airflow_ml_pipelines.core.keeping import fresh, tombstones
 from airflow_ml_pipelines.core.keeping.pins import find_pins, pin_run, unpin_run
 from airflow_ml_pipelines.core.progress import told_to
+from airflow_ml_pipelines.core.publishing.dag_views import current_view
 from airflow_ml_pipelines.core.publishing.drafts import change_draft, create_draft
+from airflow_ml_pipelines.core.publishing.endpoints import create_endpoint
 from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
-from airflow_ml_pipelines.core.publishing.published import publish, write_status
+from airflow_ml_pipelines.core.publishing.published import publish, read_published, write_status
+from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
+from airflow_ml_pipelines.core.publishing.schedules import create_schedule
 from airflow_ml_pipelines.core.reuse.lease import acquire_lease
 from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
 from airflow_ml_pipelines.core.spec import Data, Location, OutputSpec, RegisterSpec
@@ -359,6 +364,85 @@ def test_runs_of_a_published_pipeline_that_was_deleted_keep_their_snapshots(shop
     write_status(shop.workspace.store, document, "Deleted")
     assert [clean(shop, days) for days in (40, 8, 8)] == [3, 3, 3]
     assert shop.output("r1", "train") == "data one"
+
+
+def submit(shop):
+    """Return the document of what is submitted to a server."""
+    return publish(shop.workspace, pin_pipeline(shop.workspace, shop.spec), submitted=True)
+
+
+def shown_to_airflow(shop):
+    return sorted(current_view(shop.workspace.store).dags)
+
+
+def test_what_was_submitted_goes_when_it_is_old_and_its_runs_are_gone(shop):
+    document = submit(shop)
+    shop.run(document.spec, run_id="submitted")
+    shop.wait(40)
+    assert ("remove", "submitted pipeline") not in shop.gc()  # its run was marked just now
+    shop.wait(8)
+    assert shop.gc()[("remove", "submitted pipeline")] == 1
+    assert shown_to_airflow(shop) == []
+    assert clean(shop, 8) == 0
+    again = submit(shop)
+    assert again.id == "pipe.submitted.2"  # never an id that old runs of Airflow have
+    assert shown_to_airflow(shop) == [again.id]
+    assert shop.run(again.spec, run_id="again").status == "Finished"
+
+
+def test_of_what_was_submitted_only_the_last_document_stays(shop):
+    for number in range(3):
+        shop.script("train", f"print({number})")
+        submit(shop)
+    shop.wait(40)
+    assert shop.gc()[("remove", "submitted pipeline")] == 3
+    assert ("remove", "submitted pipeline") not in shop.gc()
+    (folder,) = shop.root.glob("pipelines/*")
+    assert sorted(path.name for path in folder.iterdir()) == ["3.json", "3.status.json"]
+    assert submit(shop).number == 4
+
+
+def test_a_pin_keeps_what_was_submitted(shop):
+    document = submit(shop)
+    shop.run(document.spec, run_id="submitted")
+    pin_run(open_run(shop.workspace.store, "submitted"), "ann")
+    for days in (40, 8, 8):
+        assert clean(shop, days) == 3
+    assert shown_to_airflow(shop) == [document.id]
+
+
+@pytest.mark.parametrize(
+    ("policy", "days"), [(Policy(), 60), (Policy(keep_size=0), 60), (Policy(older_than=60), 6)]
+)
+def test_what_was_submitted_stays_without_an_age_and_for_a_week(policy, days, shop):
+    document = submit(shop)
+    shop.wait(days)
+    shop.gc(policy)
+    assert shown_to_airflow(shop) == [document.id]
+    assert len(list(shop.root.glob("snapshots/*.zip"))) == 3
+
+
+def test_what_an_endpoint_or_a_schedule_runs_stays_though_it_was_only_submitted(shop):
+    store, documents = shop.workspace.store, []
+    for number in range(3):
+        shop.script("train", f"print({number})")
+        documents.append(submit(shop).id)
+    create_endpoint(store, "words", documents[0])
+    hourly = Recurrence(frequency="Hour", interval=1, start=datetime(2026, 1, 1, tzinfo=UTC))
+    create_schedule(store, "hourly", pipeline=documents[1], experiment="words", recurrence=hourly)
+    shop.wait(40)
+    assert shop.gc()[("remove", "submitted pipeline")] == 1
+    assert [read_published(store, identity).id for identity in documents[:2]] == documents[:2]
+    with pytest.raises(WorkspaceError, match="was deleted"):
+        read_published(store, documents[2])
+
+
+def test_a_dry_run_says_what_was_submitted_and_leaves_it(shop):
+    submit(shop)
+    shop.wait(40)
+    before = shop.files()
+    assert counts(collect(shop.workspace, MONTH))[("remove", "submitted pipeline")] == 1
+    assert shop.files() == before
 
 
 def test_of_a_draft_the_last_state_counts(shop):

@@ -3,7 +3,8 @@
 What is kept
     Results that a record or a run names, what registered datasets, published pipelines and drafts are made of, pinned
     runs, and runs that go on. With an age, results that were not used for so long are named no more, and runs that are
-    as old and have no result that stays go as a whole; with a size, the results that were not used for longest.
+    as old and have no result that stays go as a whole, as do pipelines that were only submitted to a server and have
+    no run any more; with a size, the results that were not used for longest.
     Of an attempt its data goes (the folder on a datastore that it owns, never a destination that the user named); its
     logs, metrics and files stay as long as the run does. Snapshots and manifests go when no record and no run names
     them, seven days after they were written last.
@@ -59,6 +60,7 @@ from airflow_ml_pipelines.core.gc.removal import remove_result, remove_run
 from airflow_ml_pipelines.core.gc.report import Action, Item, Kind, Report, Tally
 from airflow_ml_pipelines.core.gc.roots import ROOTS, Finder, Kept
 from airflow_ml_pipelines.core.gc.shelves import find_old
+from airflow_ml_pipelines.core.gc.submitted import find_submitted, remove_submitted
 from airflow_ml_pipelines.core.gc.survey import Survey
 from airflow_ml_pipelines.core.keeping.fresh import removing
 from airflow_ml_pipelines.core.keeping.tombstones import (
@@ -208,6 +210,8 @@ class _Collection:
             self._remove(marking, ledger)
             self._mark(marking)
             self._keep(ledger)
+        if self.policy.older_than is not None:
+            self._drop_submitted(self.policy.older_than)
         looked_at = "looking at snapshots, manifests and leases"
         finding = closing(find_old(self.store, survey.digests, began, self.policy.older_than))
         with measured(looked_at, unit="objects"), finding as old:
@@ -272,6 +276,14 @@ class _Collection:
             tally = self.report.kept.setdefault(reason, Tally())
             tally.count += count
             tally.size += size
+
+    def _drop_submitted(self, older_than: float) -> None:
+        """Remove what was submitted long ago and has no runs any more; its snapshots follow in later clean-ups."""
+        for old in find_submitted(self.store, self.began, older_than):
+            self._check()
+            if self._writes():
+                remove_submitted(self.store, old)
+            self.report.add(old.item)
 
     def _drop(self, items: Iterable[Item]) -> None:
         """Remove what has no tombstone."""

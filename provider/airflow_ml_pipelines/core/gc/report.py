@@ -13,7 +13,16 @@ __all__ = ["Action", "Item", "Kind", "Report", "Tally"]
 Action = Literal["mark", "wait", "lift", "remove"]
 """``mark``: gets a tombstone; ``wait``: has one whose time has not come; ``lift``: loses it; ``remove``: goes now."""
 
-Kind = Literal["result", "run", "snapshot", "manifest", "lease", "set-aside record", "unfinished file"]
+Kind = Literal[
+    "result",
+    "run",
+    "snapshot",
+    "manifest",
+    "lease",
+    "set-aside record",
+    "unfinished file",
+    "submitted pipeline",
+]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -123,7 +123,10 @@ def publish(
         )
 
     def same(last: PublishedDocument) -> bool:
-        return submitted and last.submitted and _content(last.spec) == _content(make(last.number).spec)
+        if not (submitted and last.submitted):
+            return False
+        is_equal = _content(last.spec) == _content(make(last.number).spec)
+        return is_equal and read_status(workspace.store, last) != "Deleted"
 
     return registry.add_version(workspace.store, PublishedDocument, name, same=same, make=make)
 
