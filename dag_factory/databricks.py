@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
 from dag_factory.databricks_libraries import (
@@ -17,7 +18,6 @@ from dag_factory.databricks_libraries import (
     RCranLibrary,
     make_libraries,
 )
-from dag_factory.databricks_rules import find_wrong, make_databricks
 from dag_factory.steps import PipelineStep, check_paths, check_runconfig, check_step_target
 from dag_factory.task_settings import check_duration, check_settings
 

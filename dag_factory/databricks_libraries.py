@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_ml_pipelines.core.databricks.libraries import file_library
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
 
@@ -74,7 +75,7 @@ class _File:
 
     def to_api(self) -> dict[str, Any]:
         """Return it as Databricks' API has it."""
-        return {"whl" if self.library.endswith(".whl") else self.kind: self.library}
+        return file_library(self.kind, self.library)
 
 
 class EggLibrary(_File):

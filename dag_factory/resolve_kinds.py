@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
 from airflow_ml_pipelines.core.spec import AdlaSpec, StepSpec
 from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.databricks_libraries import make_libraries
-from dag_factory.databricks_rules import find_wrong, make_databricks
 
 if TYPE_CHECKING:
     from dag_factory.definition import StepDefinition

@@ -14,8 +14,6 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
     EnvironmentSpec,
-    InputPath,
-    OutputPath,
     OutputSpec,
     PipelineSpec,
     StepSpec,
@@ -23,10 +21,13 @@ from airflow_ml_pipelines.core.spec import (
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.operators.step import StepOperator
 from airflow_ml_pipelines.operators.step_arguments import (
+    GivenArguments,
     InputSource,
+    check_arguments,
     make_arguments,
     make_inputs,
     make_outputs,
+    refuse_secrets,
 )
 
 __all__ = ["PythonScriptOperator"]
@@ -93,7 +94,7 @@ class PythonScriptOperator(StepOperator):
         script_name: str | None = None,
         name: str | None = None,
         source_directory: str | Path = ".",
-        arguments: Sequence[str | InputPath | OutputPath | Sequence[str | InputPath | OutputPath]] = (),
+        arguments: GivenArguments = (),
         script_parameters: Mapping[str, str | int | float | bool] | None = None,
         inputs: Mapping[str, InputSource] | None = None,
         outputs: Sequence[str | OutputSpec] = (),
@@ -123,12 +124,7 @@ class PythonScriptOperator(StepOperator):
             poll_interval=poll_interval,
             **kwargs,
         )
-        if isinstance(arguments, str):
-            raise DefinitionError(
-                f"task {self.task_id!r}: arguments: expected a list, one item an argument, "
-                f"found the text {arguments!r}"
-            )
-        self.arguments = list(arguments)
+        self.arguments = check_arguments(arguments, self.task_id)
         self.script_parameters = dict(script_parameters or {})
         self.environment_variables = dict(environment_variables or {})
         if script_name is None:
@@ -161,7 +157,13 @@ class PythonScriptOperator(StepOperator):
         environment = self._spec.environment
         if isinstance(environment, str):
             environment = workspace.environment(environment)
-        self._refuse_secrets()
+        refuse_secrets(
+            self.task_id,
+            self.arguments,
+            self.script_parameters,
+            called="script parameter",
+            instead="give it by environment_variables, whose values are kept nowhere",
+        )
         variables = {name: str(value) for name, value in self.environment_variables.items()}
         mapped = map_index is not None and map_index >= 0
         return msgspec.structs.replace(
@@ -176,18 +178,3 @@ class PythonScriptOperator(StepOperator):
 
     def _secrets(self) -> tuple[str, ...]:
         return tuple(name for name, value in self.environment_variables.items() if has_secret(str(value)))
-
-    def _refuse_secrets(self) -> None:
-        """Refuse what would be kept with the run, and has a secret in it. :raises DefinitionError: that names it."""
-        texts = [
-            (f"argument {place}", part)
-            for place, argument in enumerate(self.arguments, 1)
-            for part in (argument if isinstance(argument, tuple | list) else (argument,))
-        ]
-        texts += [(f"script parameter {name!r}", value) for name, value in self.script_parameters.items()]
-        for what, text in texts:
-            if isinstance(text, str) and has_secret(text):
-                raise DefinitionError(
-                    f"task {self.task_id!r}: {what} has a secret in it, which would be kept with the run: give it by "
-                    "environment_variables, whose values are kept nowhere"
-                )

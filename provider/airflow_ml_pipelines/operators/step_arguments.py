@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines._airflow import has_secret
 from airflow_ml_pipelines.core.canonical import digest_document
 from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
 from airflow_ml_pipelines.core.parameters import argument_text
@@ -26,7 +27,20 @@ from airflow_ml_pipelines.core.spec import (
     Text,
 )
 
-__all__ = ["InputSource", "OutputReference", "digest_step", "make_arguments", "make_inputs", "make_outputs"]
+__all__ = [
+    "GivenArguments",
+    "InputSource",
+    "OutputReference",
+    "check_arguments",
+    "digest_step",
+    "make_arguments",
+    "make_inputs",
+    "make_outputs",
+    "refuse_secrets",
+]
+
+GivenArguments = Sequence[str | InputPath | OutputPath | Sequence[str | InputPath | OutputPath]]
+"""Arguments of a script: texts, places of inputs and outputs, or tuples of these that make up one argument."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,15 @@ def make_outputs(given: Sequence[str | OutputSpec]) -> tuple[OutputSpec, ...]:
     return tuple(made.values())
 
 
+def check_arguments(given: GivenArguments, task_id: str) -> list[Any]:
+    """Return arguments as a list. :raises DefinitionError: where they are one text."""
+    if isinstance(given, str):
+        raise DefinitionError(
+            f"task {task_id!r}: arguments: expected a list, one item an argument, found the text {given!r}"
+        )
+    return list(given)
+
+
 def make_arguments(given: Sequence[Any], step: StepSpec) -> tuple[Argument, ...]:
     """Return the arguments of a step's script, after templates were filled in.
 
@@ -121,6 +144,28 @@ def _segment(part: Any, number: int, step: StepSpec) -> Text | InputPath | Outpu
 def _check_name(name: str, kind: str, known: Sequence[str], number: int) -> None:
     if name not in known:
         raise DefinitionError(f"argument {number}: there is no {kind} {name!r}.{did_you_mean(name, known)}")
+
+
+def refuse_secrets(
+    task_id: str, arguments: Sequence[Any], values: Mapping[str, Any], *, called: str, instead: str
+) -> None:
+    """Refuse what would be kept with the run, and has a secret in it, after templates were filled in.
+
+    :param values: texts by their names, and ``called`` what such a one is called.
+    :param instead: how a secret is given.
+    :raises DefinitionError: that names it.
+    """
+    texts = [
+        (f"argument {place}", part)
+        for place, argument in enumerate(arguments, 1)
+        for part in (argument if isinstance(argument, tuple | list) else (argument,))
+    ]
+    texts += [(f"{called} {name!r}", value) for name, value in values.items()]
+    for what, text in texts:
+        if isinstance(text, str) and has_secret(text):
+            raise DefinitionError(
+                f"task {task_id!r}: {what} has a secret in it, which would be kept with the run: {instead}"
+            )
 
 
 def digest_step(step: StepSpec, *templates: Any) -> str:
