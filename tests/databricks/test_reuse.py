@@ -94,28 +94,6 @@ def test_a_notebook_that_it_runs_is_a_part_of_it(project):
     assert "lib/words" in reasons(outcome)
 
 
-def test_a_jar_is_known_by_its_bytes(project):
-    given = {"form": "jar", "path": None, "main_class": "a.B"}
-    project.server.put("dbfs:/b.jar", b"one")
-
-    def clean(uri):
-        step = project.clean(libraries=({"jar": uri},), **given)
-        return msgspec.structs.replace(step, outputs=(), inputs=step.inputs, parameters={})
-
-    def run(uri):
-        spec = project.spec(clean(uri))
-        steps = tuple(step for step in spec.steps if step.id != "compare")
-        project.spec = lambda _=None: msgspec.structs.replace(spec, steps=steps)
-        outcome = project.run()
-        del project.spec
-        return ran(outcome)
-
-    assert "clean" in run("dbfs:/b.jar")
-    assert run("dbfs:/b.jar") == []
-    project.server.put("dbfs:/b.jar", b"two")
-    assert run("dbfs:/b.jar") == ["clean"]
-
-
 def test_a_notebook_that_is_edited_while_it_runs_makes_nothing_to_reuse(project):
     edit = "import pathlib; p = pathlib.Path(__file__); p.write_text(p.read_text() + '# changed')\n"
     source = project.server.files.local("/Shared/clean.py").read_text().partition("\n")[2]

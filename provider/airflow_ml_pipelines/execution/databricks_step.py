@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from airflow_ml_pipelines.core.canonical import pretty_json
+from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient
 from airflow_ml_pipelines.core.databricks.code import fetch_notebooks, open_shelf
 from airflow_ml_pipelines.core.databricks.notebook import is_notebook
@@ -18,6 +18,7 @@ from airflow_ml_pipelines.core.databricks.upload import notebook_path, upload_sn
 from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError
 from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, DatabricksSpec, EnvironmentSpec, OutputSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
+from airflow_ml_pipelines.core.stores.credentials import resolve_variables, secret_variables
 from airflow_ml_pipelines.execution.databricks_job import DatabricksJob
 from airflow_ml_pipelines.execution.databricks_ports import give
 from airflow_ml_pipelines.execution.handover import (
@@ -30,6 +31,7 @@ from airflow_ml_pipelines.execution.handover import (
 )
 from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.kinds import Kind
+from airflow_ml_pipelines.execution.spark_libraries import bring_libraries
 from airflow_ml_pipelines.execution.targets.databricks import DatabricksTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Place
 from airflow_ml_pipelines.execution.targets.registry import open_target, read_options, used_target
@@ -39,6 +41,7 @@ from airflow_ml_pipelines.runtime.job import Job, JobSource
 __all__ = ["DatabricksKind"]
 
 _RUNNER = "airflow_ml_pipelines.runtime.notebook"
+_JAR_RUNNER = "airflow_ml_pipelines.runtime.jar"
 _EXITED = "outputs/notebook_exit.txt"
 
 
@@ -176,12 +179,6 @@ class _OnSpark(ScriptKind):
     """A step as a launcher's job, in a Python that has PySpark."""
 
     def __init__(self, context: StepContext) -> None:
-        databricks = _databricks(context)
-        if databricks.form == "jar":
-            raise ComputeTargetException(
-                f"step {context.step.name!r} runs the main class of a JAR, which a compute target of type spark does not: "
-                "give it one of type databricks, or a Python script that starts it"
-            )
         super().__init__(context)
         spec = context.workspace.compute_target(context.step.compute_target)
         self._spec = spec
@@ -205,15 +202,22 @@ class _OnSpark(ScriptKind):
         context, databricks = self._context, _databricks(self._context)
         given = give(context, attempt, on_databricks=False, shared=self._options.is_shared)
         job = make_job(context, attempt, interpreter)
-        source = job.source if databricks.path is None else self._bring(attempt, databricks)
+        source = job.source if self._is_in_snapshot(databricks) else self._bring(attempt, databricks)
         arguments = given.arguments
+        variables = resolve_variables(
+            databricks.spark_env_variables, f"step {context.step.name!r}, spark_env_variables"
+        )
         if databricks.form == "notebook":
             source = replace(source, module=_RUNNER)
             arguments = [json.dumps(given.widgets), _EXITED]
+        elif databricks.form == "jar":
+            source = replace(source, module=_JAR_RUNNER)
+        submitted = spark_variables(self._options, bring_libraries(context.workspace, context.step))
         return replace(
             job,
             source=source,
-            variables={**job.variables, **spark_variables(self._options, databricks)},
+            variables={**job.variables, **submitted, **variables},
+            secrets=(*job.secrets, *secret_variables(databricks.spark_env_variables)),
             parameters={},
             arguments=tuple(({"text": text},) for text in arguments),
             inputs={},
@@ -223,14 +227,22 @@ class _OnSpark(ScriptKind):
             },
         )
 
+    @staticmethod
+    def _is_in_snapshot(databricks: DatabricksSpec) -> bool:
+        return databricks.path is None and databricks.form != "jar"
+
     def _bring(self, attempt: int, databricks: DatabricksSpec) -> JobSource:
-        """Put code that lies elsewhere into an archive of the attempt, as it is called there."""
+        """Put code that lies elsewhere into an archive of the attempt, as it is called there.
+
+        Of a main class it is what it is called: its JARs are libraries.
+        """
         context, path = self._context, databricks.path or ""
-        shelf = open_shelf(self._spec)
-        if databricks.form == "notebook":
-            files = fetch_notebooks(shelf, path)
+        if databricks.form == "jar":
+            files = {f"{databricks.main_class}.json": compact_json({"main_class": databricks.main_class})}
+        elif databricks.form == "notebook":
+            files = fetch_notebooks(open_shelf(self._spec), path)
         else:
-            files = {path.partition(":")[2] or path: shelf.file(path)}
+            files = {path.partition(":")[2] or path: open_shelf(self._spec).file(path)}
         names = {name: _archive_name(name, data, databricks) for name, data in files.items()}
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w") as archive:

@@ -223,8 +223,20 @@ class Run:
                 raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", f"{given['python_file']} does not exist")
             command = [sys.executable, file, *given.get("parameters", [])]
         else:
-            self._end("SUCCESS", "")
-            return
+            jars = [self.runs.files.local(item["jar"]) for item in self.task["libraries"] if "jar" in item]
+            if missing := [str(jar) for jar in jars if not jar.is_file()]:
+                raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", f"{missing} does not exist")
+            file = jars[0]
+            words = [
+                "--master",
+                "local[1]",
+                "--conf",
+                "spark.ui.enabled=false",
+                "--jars",
+                ",".join(map(str, jars)),
+            ]
+            words += ["--class", given["main_class_name"], file]
+            command = [find_spark_submit(), *words, *given.get("parameters", [])]
         variables = {**os.environ, **self.task.get("new_cluster", {}).get("spark_env_vars", {})}
         variables["PYSPARK_PYTHON"] = sys.executable
         variables["PYSPARK_SUBMIT_ARGS"] = "--master local[1] --conf spark.ui.enabled=false pyspark-shell"
@@ -270,6 +282,12 @@ class Run:
         self.state = {"life_cycle_state": "TERMINATED", "result_state": result, "state_message": message}
 
 
+def find_spark_submit() -> Path:
+    from pyspark.find_spark_home import _find_spark_home
+
+    return Path(_find_spark_home(), "bin", "spark-submit")
+
+
 def _check(body: dict) -> None:
     """Refuse what Databricks' API does not know, or what contradicts itself."""
     _fields(body, _FIELDS, "SubmitRun")
@@ -288,6 +306,12 @@ def _check(body: dict) -> None:
     if len(clusters) > 1 or (not clusters and "notebook_task" not in task):
         raise RefusedError(
             400, "INVALID_PARAMETER_VALUE", "expected one of existing_cluster_id and new_cluster"
+        )
+    if "spark_jar_task" in task and not any(
+        {"jar", "maven"} & item.keys() for item in task.get("libraries", ())
+    ):
+        raise RefusedError(
+            400, "INVALID_PARAMETER_VALUE", "a spark_jar_task needs the library with its main class"
         )
     cluster = task.get("new_cluster")
     if cluster is not None:

@@ -17,7 +17,6 @@ from airflow_ml_pipelines.core.errors import (
     DefinitionError,
     MlPipelinesError,
     NotFoundError,
-    StoreError,
 )
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.spec import DatabricksSpec, StepSpec
@@ -25,9 +24,11 @@ from airflow_ml_pipelines.core.stores.locations import split_url
 from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
-__all__ = ["Shelf", "digest_code", "fetch_notebooks", "open_shelf"]
+__all__ = ["FILE_LIBRARIES", "Shelf", "digest_code", "fetch_library", "fetch_notebooks", "open_shelf"]
 
-_FILES = ("jar", "egg", "whl")
+FILE_LIBRARIES = ("jar", "egg", "whl")
+"""Libraries that are files, by their fields in Databricks' API."""
+
 _NOTEBOOKS = ("", ".py", ".ipynb")
 _REMOTE = ("dbfs:", "/Volumes/", "/Workspace/")
 
@@ -141,23 +142,34 @@ def fetch_notebooks(shelf: Shelf, path: str) -> dict[str, bytes]:
     return found
 
 
+def fetch_library(workspace: Workspace, shelf: Shelf, uri: str) -> bytes | None:
+    """Return the bytes of a JAR, an egg or a wheel; None where its path means something to a cluster alone.
+
+    :raises MlPipelinesError: where it is not there, or can't be read from here.
+    """
+    if uri.startswith(_REMOTE):
+        return shelf.file(uri)
+    if "://" not in uri:
+        return None
+    store, path = split_url(uri)
+    return workspace.open_url(store).get(path)
+
+
 def _libraries(databricks: DatabricksSpec) -> list[str]:
-    return [str(item[name]) for item in databricks.libraries for name in _FILES if name in item]
+    return [str(item[name]) for item in databricks.libraries for name in FILE_LIBRARIES if name in item]
 
 
 def _digest_library(workspace: Workspace, shelf: Shelf, uri: str) -> str:
     """Return the digest of a library's bytes, "" where they can't be read from here."""
-    if uri.startswith(_REMOTE):
-        return digest_bytes(shelf.file(uri))
-    if "://" not in uri:
-        return ""
-    store, path = split_url(uri)
     try:
-        return digest_bytes(workspace.open_url(store).get(path))
+        data = fetch_library(workspace, shelf, uri)
     except NotFoundError:
         raise
-    except (StoreError, MlPipelinesError):
+    except MlPipelinesError:
+        if uri.startswith(_REMOTE):
+            raise
         return ""
+    return "" if data is None else digest_bytes(data)
 
 
 def _spark_version(databricks: DatabricksSpec, target: ComputeTargetSpec) -> str | None:
