@@ -23,11 +23,13 @@ class Given(NamedTuple):
     """What a step is given.
 
     :param outputs: the URL of each output.
+    :param stores: the URLs of the stores in which inputs and outputs lie, as the workspace has them.
     """
 
     widgets: dict[str, str]
     arguments: list[str]
     outputs: dict[str, str]
+    stores: frozenset[str]
 
 
 def give(context: StepContext, attempt: int, *, on_databricks: bool, shared: bool) -> Given:
@@ -59,7 +61,7 @@ def give(context: StepContext, attempt: int, *, on_databricks: bool, shared: boo
     for name, url in ports.items():
         if name not in named:
             arguments += [f"--{name}", url]
-    return Given({**resolve_parameters(step, values), **ports}, arguments, outputs)
+    return Given({**resolve_parameters(step, values), **ports}, arguments, outputs, frozenset(urls.stores))
 
 
 class _Urls:
@@ -67,6 +69,7 @@ class _Urls:
         self._workspace = workspace
         self._on_databricks = on_databricks
         self._shared = shared
+        self.stores: set[str] = set()
 
     def of(self, datastore: str | None, path: str) -> str:
         options: Mapping[str, Any] = {}
@@ -76,6 +79,7 @@ class _Urls:
             store = self._workspace.datastore_url(datastore)
             if store.startswith(("abfs", "az")):  # the account may stand in the connection
                 options = self._workspace.store_options(store)
+        self.stores.add(store)
         return spark_url(store, path, options, on_databricks=self._on_databricks, shared=self._shared)
 
 

@@ -36,6 +36,7 @@ from airflow_ml_pipelines.execution.targets.databricks import DatabricksTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Place
 from airflow_ml_pipelines.execution.targets.registry import open_target, read_options, used_target
 from airflow_ml_pipelines.execution.targets.spark import SparkOptions, spark_variables
+from airflow_ml_pipelines.execution.targets.spark_stores import store_access
 from airflow_ml_pipelines.runtime.job import Job, JobSource
 
 __all__ = ["DatabricksKind"]
@@ -212,12 +213,16 @@ class _OnSpark(ScriptKind):
             arguments = [json.dumps(given.widgets), _EXITED]
         elif databricks.form == "jar":
             source = replace(source, module=_JAR_RUNNER)
-        submitted = spark_variables(self._options, bring_libraries(context.workspace, context.step))
+        # Hadoop looks for variables in its own process, and so finds them where that is the driver's
+        access = store_access(context.workspace, given.stores if self._options.is_local else ())
+        submitted = spark_variables(
+            self._options, bring_libraries(context.workspace, context.step), access.conf
+        )
         return replace(
             job,
             source=source,
-            variables={**job.variables, **submitted, **variables},
-            secrets=(*job.secrets, *secret_variables(databricks.spark_env_variables)),
+            variables={**job.variables, **submitted, **access.variables, **variables},
+            secrets=(*job.secrets, *access.variables, *secret_variables(databricks.spark_env_variables)),
             parameters={},
             arguments=tuple(({"text": text},) for text in arguments),
             inputs={},

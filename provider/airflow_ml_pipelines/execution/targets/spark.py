@@ -22,9 +22,20 @@ from airflow_ml_pipelines.core.spec import DatabricksSpec, EnvironmentSpec
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.local import LocalTarget
 from airflow_ml_pipelines.execution.targets.options import TargetOptions
-from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Running, Work
+from airflow_ml_pipelines.execution.targets.port import (
+    Log,
+    OnLine,
+    Owner,
+    Place,
+    Prepared,
+    Reaped,
+    Running,
+    Work,
+)
 from airflow_ml_pipelines.execution.targets.registry import read_options
+from airflow_ml_pipelines.execution.targets.spark_stores import explain_missing
 from airflow_ml_pipelines.runtime.job import Job
+from airflow_ml_pipelines.runtime.result import JobResult
 
 __all__ = ["SparkOptions", "SparkTarget", "spark_variables"]
 
@@ -65,6 +76,11 @@ class SparkOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown_fiel
     shared_paths: bool = False
 
     @property
+    def is_local(self) -> bool:
+        """Whether executors are in the driver's own process."""
+        return self.master.startswith("local") and not self.master.startswith("local-cluster")
+
+    @property
     def is_shared(self) -> bool:
         """Whether executors see this machine's folders."""
         return self.shared_paths or self.master.startswith("local")
@@ -102,7 +118,9 @@ class SparkTarget:
     def start(self, work: Work, *, log: Log) -> Running:
         """Return the job, which begins when it is followed."""
         variables = {**spark_variables(self.options, None), **work.job.variables}
-        return self._local.start(replace(work, job=replace(work.job, variables=variables)), log=log)
+        return _Explained(
+            self._local.start(replace(work, job=replace(work.job, variables=variables)), log=log)
+        )
 
     def find(self, place: Place, job: Job, workspace: Workspace) -> None:
         """Return None: no job outlives the process that started it."""
@@ -112,15 +130,44 @@ class SparkTarget:
         return self._local.reap(workspace, why)
 
 
-def spark_variables(options: SparkOptions, databricks: DatabricksSpec | None) -> dict[str, str]:
+class _Explained:
+    """A job of which it is said what is missing, where Spark says so among all that it says."""
+
+    def __init__(self, job: Running) -> None:
+        self._job = job
+
+    def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
+        missing: list[str] = []
+
+        def watch(stream: str, line: str) -> None:
+            on_line(stream, line)
+            if not missing and (said := explain_missing(line)):
+                missing.append(said)
+
+        result = self._job.follow(on_line=watch, canceled=canceled)
+        if result.status == "failed" and missing:
+            return replace(result, error=f"{missing[0]}\n{result.error or ''}".rstrip())
+        return result
+
+    def is_over(self) -> bool:
+        return self._job.is_over()
+
+    def remove(self) -> None:
+        self._job.remove()
+
+
+def spark_variables(
+    options: SparkOptions, databricks: DatabricksSpec | None, conf: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the environment variables by which PySpark knows what to start.
 
     :param databricks: what a step says of its cluster.
+    :param conf: what Spark needs to open stores; what people say goes before it.
     """
     libraries = () if databricks is None else databricks.libraries
-    conf: dict[str, Any] = {"spark.ui.enabled": "false", **options.conf}
+    said: dict[str, Any] = {"spark.ui.enabled": "false", **(conf or {}), **options.conf}
     if databricks is not None:
-        conf.update(databricks.spark_conf)
+        said.update(databricks.spark_conf)
     packages = [*options.packages, *(item["maven"]["coordinates"] for item in libraries if "maven" in item)]
     exclusions = [
         name for item in libraries if "maven" in item for name in item["maven"].get("exclusions", ())
@@ -140,7 +187,7 @@ def spark_variables(options: SparkOptions, databricks: DatabricksSpec | None) ->
     for option, values in lists.items():
         if values:
             words += [option, ",".join(dict.fromkeys(values))]
-    for name, value in conf.items():
+    for name, value in said.items():
         words += ["--conf", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
     found = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**found, _SUBMIT: shlex.join([*words, "pyspark-shell"])}
