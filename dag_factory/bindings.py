@@ -26,10 +26,6 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 __all__ = [
     "Binding",
     "BindingError",
-    "binding_to_input",
-    "binding_to_output",
-    "binding_to_parameter",
-    "binding_to_step_output",
     "escape",
     "format_segments",
     "parse",
@@ -133,23 +129,3 @@ def format_segments(segments: Iterable[str | Binding]) -> str:
 def escape(text: str) -> str:
     """Return the text that :func:`parse` reads as this literal."""
     return _MARK.sub(lambda mark: mark[1] * 2 + "{{", text) if "${{" in text else text
-
-
-def binding_to_input(name: str) -> str:
-    """Return ``${{inputs.name}}``."""
-    return str(Binding("inputs", name))
-
-
-def binding_to_output(name: str) -> str:
-    """Return ``${{outputs.name}}``."""
-    return str(Binding("outputs", name))
-
-
-def binding_to_parameter(name: str) -> str:
-    """Return ``${{parameters.name}}``."""
-    return str(Binding("parameters", name))
-
-
-def binding_to_step_output(step: str, output: str) -> str:
-    """Return ``${{steps.step.outputs.output}}``."""
-    return str(Binding("steps", output, step))

@@ -25,7 +25,7 @@ from airflow_ml_pipelines.core.spec import (
     Text,
 )
 from airflow_ml_pipelines.written.problems import Path, Problem
-from dag_factory.bindings import Binding, BindingError, binding_to_step_output, parse
+from dag_factory.bindings import Binding, BindingError, parse
 from dag_factory.resolve_values import check_partitions, resolve_data, tabular_format
 from dag_factory.sql_data_reference import check_table, select_all
 
@@ -216,7 +216,7 @@ class Ports:
             or not isinstance(segments[0], Binding)
             or segments[0].kind in ("inputs", "outputs")
         ):
-            form = binding_to_step_output("<step>", "<output>")
+            form = Binding("steps", "<output>", "<step>")
             message = f"expected `{form}` or `${{{{parameters.<name>}}}}`, found {text!r}"
             self._problems.append(Problem(path, message))
             return None

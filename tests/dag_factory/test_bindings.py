@@ -7,10 +7,6 @@ from hypothesis import strategies as st
 from dag_factory.bindings import (
     Binding,
     BindingError,
-    binding_to_input,
-    binding_to_output,
-    binding_to_parameter,
-    binding_to_step_output,
     escape,
     format_segments,
     parse,
@@ -96,7 +92,5 @@ def test_segments_that_are_written_are_read_again(segments):
 
 
 def test_names_are_written_as_bindings():
-    assert binding_to_input("a") == "${{inputs.a}}"
-    assert binding_to_output("a") == "${{outputs.a}}"
-    assert binding_to_parameter("a") == "${{parameters.a}}"
-    assert binding_to_step_output("s", "a") == "${{steps.s.outputs.a}}"
+    assert str(Binding("inputs", "a")) == "${{inputs.a}}"
+    assert str(Binding("steps", "a", "s")) == "${{steps.s.outputs.a}}"

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from airflow_ml_pipelines.core.metrics import (
     encode_event,
-    read_artifacts,
     read_events,
     read_metrics,
     read_properties,
@@ -88,10 +87,6 @@ def test_the_last_tag_counts_and_the_first_property():
     ]
     assert read_tags(events) == {"n": "2"}
     assert read_properties(events) == {"n": "1"}
-
-
-def test_artifacts_are_named_once_each():
-    assert read_artifacts([{"kind": "artifact", "name": n} for n in ("b", "a", "b")]) == ["b", "a"]
 
 
 def test_forked_processes_write_whole_lines_to_one_file(tmp_path):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "encode_event",
-    "read_artifacts",
     "read_events",
     "read_metrics",
     "read_properties",
@@ -77,11 +76,6 @@ def read_properties(events: Iterable[Mapping[str, Any]], *, parent: bool = False
     for event in _of(events, "property", parent):
         found.setdefault(event["name"], event.get("value") or "")
     return found
-
-
-def read_artifacts(events: Iterable[Mapping[str, Any]], *, parent: bool = False) -> list[str]:
-    """Return the names of the files that were added, in that order."""
-    return list(dict.fromkeys(event["name"] for event in _of(events, "artifact", parent)))
 
 
 def _of(events: Iterable[Mapping[str, Any]], kind: str, parent: bool) -> Iterable[Mapping[str, Any]]:

@@ -288,10 +288,6 @@ class Workspace:
         absolute = spec.url if "://" in spec.url else str(Path(spec.url).absolute())
         return self._datastores.register(_checked(replace(spec, url=absolute)))
 
-    def unregister_datastore(self, name: str) -> None:
-        """Forget a registered datastore; its data stay. :raises WorkspaceError: where it was not registered."""
-        self._datastores.unregister(name)
-
     @property
     def default_datastore(self) -> str:
         """The name of the default datastore."""
