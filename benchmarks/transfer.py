@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common import Result
+from common import Result, pair, peer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -212,7 +212,7 @@ def rows(folder: Path) -> list[Result]:
     server = PostgresServer()
     server.start()
     try:
-        text = folder / "rows.csv"
+        text = folder / "sales.csv"
         with text.open("w") as file:
             file.write("id,city,price,day\n")
             file.writelines(f"{n},city {n % 997},{n / 7:.4f},2024-01-{n % 28 + 1:02}\n" for n in range(ROWS))
@@ -246,41 +246,42 @@ def _rows(server: Any, text: Path, folder: Path, password: str) -> Iterator[Resu
         command = [str(shutil.which("psql")), "-U", "tester", "-q", "-c", statement, server.url]
         subprocess.run(command, check=True, env=variables, capture_output=True)
 
-    def to_sql() -> None:
-        subprocess.run(
-            [sys.executable, "-c", PANDAS, str(text), server.url, password, str(SUBSET)], check=True
-        )
+    def to_sql(bin_folder: Path, step: int) -> None:
+        command = [str(bin_folder / "python"), "-c", PANDAS, str(text), server.url, password, str(step)]
+        subprocess.run(command, check=True)
 
-    ours = clock(append)
-    yield Result(
-        f"{ROWS} rows of CSV to a table",
-        ours,
-        "psql \\copy",
-        clock(lambda: psql(f"\\copy theirs FROM '{text}' CSV HEADER")),
-        2.0,
-    )
-    yield Result(
-        f"{ROWS} rows of CSV to a table",
-        ours,
-        f"pandas, row by row (1 in {SUBSET}, scaled)",
-        clock(to_sql) * SUBSET,
-        0.1,
-    )
+    def bring() -> None:
+        database.export(query, answer, 600)
+
     answer, copied = folder / "answer.parquet", folder / "answer.csv"
     query = "SELECT * FROM theirs ORDER BY id"
-    ours = clock(lambda: database.export(query, answer, 600))
-    theirs = clock(lambda: psql(f"\\copy ({query}) TO '{copied}' CSV HEADER"))
+    psql("SELECT 1")  # what is imported and started once is not what is measured
+    open_database(server.url, {"username": "tester", "password": password}, "x").export(
+        "SELECT 1", answer, 60
+    )
+    ours, theirs = pair(append, lambda: psql(f"\\copy theirs FROM '{text}' CSV HEADER"), rounds=3)
+    yield Result(f"{ROWS} rows of CSV to a table", ours, "psql \\copy", theirs, 2.0)
+    packages = peer("pandas", "sqlalchemy", "psycopg[binary]")
+    if packages is not None:
+        start = clock(lambda: to_sql(packages, ROWS))  # reads the file, and writes one row
+        part = clock(lambda: to_sql(packages, SUBSET))
+        taken = start + (part - start) * SUBSET
+        peer_name = f"pandas to_sql (1 in {SUBSET}, scaled)"
+        yield Result(f"{ROWS} rows of CSV to a table", ours, peer_name, taken, 0.1)
+    psql("TRUNCATE theirs")
+    psql(f"\\copy theirs FROM '{text}' CSV HEADER")
+    ours, theirs = pair(bring, lambda: psql(f"\\copy ({query}) TO '{copied}' CSV HEADER"), rounds=3)
     yield Result(f"query of {ROWS} rows to Parquet", ours, "psql \\copy to CSV", theirs, 2.0)
 
 
 PANDAS = """
 import sys
-import pandas, psycopg
+import pandas, sqlalchemy
 text, url, password, step = sys.argv[1:]
-frame = pandas.read_csv(text).iloc[:: int(step)]
-with psycopg.connect(url, user="tester", password=password) as connection, connection.cursor() as cursor:
-    # what DataFrame.to_sql does without SQLAlchemy's help: an INSERT for each row
-    cursor.executemany("INSERT INTO pandas VALUES (%s, %s, %s, %s)", frame.values.tolist())
+frame = pandas.read_csv(text, parse_dates=["day"]).iloc[:: int(step)]
+address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg", username="tester", password=password)
+with sqlalchemy.create_engine(address).begin() as connection:
+    frame.to_sql("pandas", connection, if_exists="append", index=False)
 """
 
 

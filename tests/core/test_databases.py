@@ -127,6 +127,18 @@ def test_types_of_postgresql_are_kept(postgres, tmp_path):
     assert (b, n, str(d), str(t), j) == (True, 7.0, "2024-01-02", "2024-01-02 03:04:05", '{"a": 1}')
 
 
+def test_an_answer_that_fails_at_its_last_row_leaves_nothing(postgres, tmp_path):
+    from servers.postgres import PASSWORD
+
+    options = {"username": "tester", "password": PASSWORD}
+    shop = open_database(postgres.url, options, "datastore 'shop'")
+    query = "SELECT n, 1 / (100000 - n) AS x FROM generate_series(1, 100000) AS n"
+    with pytest.raises(DataError, match="datastore 'shop': the query fails: division by zero"):
+        shop.export(query, tmp_path / "answer.parquet", 60)
+    assert list(tmp_path.iterdir()) == []
+    assert shop.export(query.replace("100000)", "99999)"), tmp_path / "answer.parquet", 60).rows == 99_999
+
+
 def test_line_breaks_in_many_rows_lose_none(postgres, tmp_path):
     options = {"username": "tester", "password": postgres.connection["password"]}
     query = "SELECT i, repeat(E'a\"\\n,', i % 50) AS w FROM generate_series(1, 50000) i ORDER BY i"

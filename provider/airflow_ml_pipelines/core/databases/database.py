@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from airflow_ml_pipelines.core.canonical import canonical_json
+from airflow_ml_pipelines.core.databases.copy_out import copy_out
 from airflow_ml_pipelines.core.databases.kinds import DATABASES
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
 
@@ -215,13 +216,8 @@ def _export_postgresql(connection: Any, query: str, target: Path) -> tuple[dict[
             (item.name, _TYPES.get(getattr(adapters.types.get(item.type_code), "name", ""), "VARCHAR"))
             for item in cursor.description
         )
-        with (
-            target.open("wb") as file,
-            cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv, NULL '{_NULL}', ENCODING 'utf8')") as copy,
-        ):
-            for data in copy:
-                file.write(data)
-        return columns, int(cursor.rowcount)
+    statement = f"COPY ({query}) TO STDOUT (FORMAT csv, NULL '{_NULL}', ENCODING 'utf8')"
+    return columns, copy_out(connection, statement, target)
 
 
 def _export_any(connection: Any, query: str, target: Path) -> tuple[dict[str, str], int]:
