@@ -1,6 +1,7 @@
-"""Steps in containers against Airflow's own DockerOperator, images that are there already, environments by uv and pip.
+"""Steps in containers and pods against Airflow's own operators, images that are there already, environments by uv and pip.
 
-It needs a Docker engine, or the right to start one; the base image is made of this machine's Python.
+It needs a Docker engine, or the right to start one; the base image is made of this machine's Python. Pods run on the
+tests' own server of the Kubernetes API, for both sides.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,8 +30,8 @@ from airflow_ml_pipelines.execution.targets.registry import open_target
 LOOK_UP = 0.1
 """Seconds within which an environment that is there is to be found."""
 
-# runs the same script for each line that it is sent, and answers when it has
-PEER = """
+# run the same script for each line that they are sent, and answer when it has
+DOCKER = """
 import json, sys
 from airflow.providers.docker.operators.docker import DockerOperator
 from docker.types import Mount
@@ -42,6 +43,28 @@ for number, _ in enumerate(sys.stdin):
         command=["python3", given["script"], given["folder"]],
     ).execute({})
     print("ran", flush=True)
+"""
+# it looks for the pod's start every second, which is the least that it takes, not every five as it does unasked
+POD = """
+import json, os, sys
+from types import SimpleNamespace
+out = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from kubernetes.client import V1HostPathVolumeSource, V1Volume, V1VolumeMount
+given = json.loads(sys.argv[1])
+for number, _ in enumerate(sys.stdin):
+    ti = SimpleNamespace(
+        dag_id="d", task_id=f"t{number}", run_id="r", map_index=-1, try_number=1, start_date=None,
+        xcom_push=lambda **_: None,
+    )
+    KubernetesPodOperator(
+        task_id=ti.task_id, image=given["image"], config_file=given["config_file"], namespace="ml",
+        cmds=["python3", given["script"], given["folder"]], kubernetes_conn_id=None, startup_check_interval_seconds=1,
+        volumes=[V1Volume(name="here", host_path=V1HostPathVolumeSource(path=given["folder"]))],
+        volume_mounts=[V1VolumeMount(name="here", mount_path=given["folder"])],
+    ).execute({"ti": ti, "run_id": "r", "dag": SimpleNamespace(dag_id="d")})
+    print("ran", file=out, flush=True)
 """
 
 
@@ -58,12 +81,54 @@ def measure() -> list[Result]:
             workspace = Workspace("bench", folder / "ws", compute_targets=[target])
             return [
                 *_steps(folder, workspace, options),
+                *_pods(folder, options),
                 *_look_up(workspace, target),
                 *_environments(folder),
             ]
 
 
 def _steps(folder: Path, workspace: Workspace, options: dict[str, str]) -> Iterator[Result]:
+    ours, script = _step(folder, workspace)
+    given = {**options, "folder": str(folder), "script": str(script)}
+    with _operator("docker", DOCKER, given) as theirs:
+        if theirs is not None:
+            times = pair(ours, theirs, 9)
+            yield Result(
+                "one step in a container, run and recorded", times[0], "DockerOperator", times[1], goal=1.2
+            )
+
+
+def _pods(folder: Path, options: dict[str, str]) -> Iterator[Result]:
+    from servers.kubernetes import KubernetesServer
+
+    with KubernetesServer(options["url"]).running() as server:
+        config = str(server.kubeconfig(folder / "kubeconfig"))
+        here = {
+            "volumes": [{"name": "here", "hostPath": {"path": str(folder)}}],
+            "volume_mounts": [{"name": "here", "mountPath": str(folder)}],
+        }
+        known = {"image": options["image"], "config_file": config}
+        target = ComputeTargetSpec(
+            "box",
+            "kubernetes",
+            {**known, **here, "namespace": "ml", "shared_paths": True, "builder": options["url"]},
+        )
+        ours, script = _step(folder, Workspace("pods", folder / "pods", compute_targets=[target]))
+        given = {**known, "folder": str(folder), "script": str(script)}
+        with _operator("cncf-kubernetes", POD, given) as theirs:
+            if theirs is not None:
+                times = pair(ours, theirs, 5)
+                yield Result(
+                    "one step in a pod, run and recorded",
+                    times[0],
+                    "KubernetesPodOperator",
+                    times[1],
+                    goal=1.2,
+                )
+
+
+def _step(folder: Path, workspace: Workspace) -> tuple[Callable[[], None], Path]:
+    """Return what runs a pipeline of one step on the target ``box``, and the step's script."""
     script = folder / "src/run.py"
     script.write_text("import sys, pathlib\npathlib.Path(sys.argv[1], 'x').write_text('x')\n")
     step = StepSpec(
@@ -77,33 +142,24 @@ def _steps(folder: Path, workspace: Workspace, options: dict[str, str]) -> Itera
     )
     spec = PipelineSpec(name="one", steps=(step,), base_directory=str(folder))
 
-    def ours() -> None:
+    def run() -> None:
         outcome = run_pipeline(workspace, new_run(spec, regenerate_outputs=True))
         assert outcome.status == "Finished", outcome.errors
 
-    given = {**options, "folder": str(folder), "script": str(script)}
-    with _operator(given) as theirs:
-        if theirs is not None:
-            yield Result(
-                "one step in a container, run and recorded", *_named(pair(ours, theirs, 9)), goal=1.2
-            )
-
-
-def _named(times: tuple[float, float]) -> tuple[float, str, float]:
-    return times[0], "DockerOperator", times[1]
+    return run, script
 
 
 @contextmanager
-def _operator(given: dict[str, str]) -> Iterator:
+def _operator(provider: str, program: str, given: dict[str, str]) -> Iterator:
     """Yield what runs the script by Airflow's operator; None where that can't be installed."""
-    place = peer("apache-airflow", "apache-airflow-providers-docker")
+    place = peer("apache-airflow", f"apache-airflow-providers-{provider}")
     if place is None:
         yield None
         return
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-airflow-"))
         process = subprocess.Popen(
-            [str(place / "python"), "-W", "ignore", "-c", PEER, json.dumps(given)],
+            [str(place / "python"), "-W", "ignore", "-c", program, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

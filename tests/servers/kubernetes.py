@@ -1,7 +1,9 @@
 """A server that speaks the part of the Kubernetes API in which pods live, and runs their containers on a Docker engine.
 
-Every object that comes in is read as the official client's model of it. Volumes of pods: Secrets, emptyDir, hostPath.
-What a test sets on the server decides what becomes of pods: no image, no node, no quota, an eviction.
+Objects are made, read, listed by labels and fields, watched, patched and deleted; logs are followed, and programs run in
+pods (exec over WebSocket). Airflow's ``KubernetesPodOperator`` and ``kubectl`` work with it. Every object that comes in
+is read as the official client's model of it. A pod has one container; volumes: Secrets, emptyDir, hostPath. What a test
+sets on the server decides what becomes of pods: no image, no node, no quota, an eviction.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import contextlib
 import io
 import json
 import re
+import secrets
 import socket
 import tarfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,16 +26,40 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import docker
+from docker.utils.socket import frames_iter
 from kubernetes.client import ApiClient, ApiException
 
+from servers.kubernetes_selectors import matches_fields, matches_labels
 from servers.serving import serving
+from servers.websocket import WebSocket
 
 LABEL = "ml-pipelines-test-cluster"
 
 _PATH = re.compile(
-    r"/api/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<part>log))?"
+    r"/api/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<part>log|exec))?"
 )
-_MODELS = {"pods": "V1Pod", "secrets": "V1Secret"}
+_MODELS = {"pods": "V1Pod", "secrets": "V1Secret", "events": "CoreV1Event"}
+_KINDS = {"pods": "Pod", "secrets": "Secret", "events": "Event"}
+_VERBS = ["create", "delete", "get", "list", "patch", "watch"]
+_DISCOVERY = {
+    "/version": {"major": "1", "minor": "32", "gitVersion": "v1.32.0"},
+    "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [
+            {"name": name, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": _VERBS}
+            for name, kind in _KINDS.items()
+        ]
+        + [
+            {"name": f"pods/{part}", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
+            for part in ("log", "exec")
+        ],
+    },
+}
+_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 10**3, "M": 10**6, "G": 10**9}
+_LOOK = 0.1
 
 
 class KubernetesServer:
@@ -50,6 +78,8 @@ class KubernetesServer:
         self.requests: list[str] = []
         self.objects: dict[tuple[str, str, str], dict] = {}
         self.lock = threading.RLock()
+        self._changes: list[tuple[int, str, str, str, dict]] = []
+        self._version = 0
         self.docker = docker.APIClient(base_url=docker_url, version="auto")
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cluster": self}))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -83,21 +113,96 @@ class KubernetesServer:
 
     def create(self, key: tuple[str, str, str], document: dict) -> dict:
         _check(key[0], document)
+        if key[0] == "pods" and len(document["spec"]["containers"]) != 1:
+            raise _RefusalError(422, "this server runs pods of one container")
         if key[0] == "pods" and self.quota:
             raise _RefusalError(403, f'pods "{key[2]}" is forbidden: exceeded quota: {self.quota}')
         with self.lock:
             if key in self.objects:
                 raise _RefusalError(409, f'{key[0]} "{key[2]}" already exists')
             self.objects[key] = document
-        document["metadata"].setdefault("namespace", key[1])
-        if key[0] == "pods":
-            document["status"] = {"phase": "Pending", "conditions": []}
-            if self.unschedulable:
-                condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-                document["status"]["conditions"] = [{**condition, "message": self.unschedulable}]
-            else:
-                threading.Thread(target=self._start, args=(document,), daemon=True).start()
+        document.update(apiVersion="v1", kind=_KINDS[key[0]])
+        document["metadata"] |= {"namespace": key[1], "uid": str(uuid.uuid4()), "creationTimestamp": _now()}
+        if key[0] != "pods":
+            self._changed("ADDED", key, document)
+            return document
+        document["status"] = {"phase": "Pending", "conditions": []}
+        if self.unschedulable:
+            condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+            document["status"]["conditions"] = [{**condition, "message": self.unschedulable}]
+            self._changed("ADDED", key, document)
+            self._tell(document, "FailedScheduling", self.unschedulable, "Warning")
+        else:
+            document["spec"]["nodeName"] = "node-1"
+            document["status"] |= {"startTime": _now(), "conditions": [_condition("PodScheduled", "True")]}
+            self._changed("ADDED", key, document)
+            self._tell(document, "Scheduled", "assigned to node-1")
+            threading.Thread(target=self._start, args=(document,), daemon=True).start()
         return document
+
+    def patch(self, key: tuple[str, str, str], change: dict) -> dict:
+        document = self.read(key)
+        with self.lock:
+            _merge(document, change)
+        self._changed("MODIFIED", key, document)
+        return document
+
+    def select(self, kind: str, namespace: str, labels: str, fields: str) -> list[dict]:
+        """Return the objects that selectors mean."""
+        found = [self.read(key) for key in list(self.objects) if key[:2] == (kind, namespace)]
+        return [item for item in found if _is_meant(item, labels, fields)]
+
+    def watch(
+        self, kind: str, namespace: str, labels: str, fields: str, since: int | None, seconds: float
+    ) -> Iterator[dict]:
+        """Yield what becomes of objects, from a version on; those that there are first, where none is given."""
+        until = time.monotonic() + seconds
+        seen = self._version if since is None else since
+        if since is None:
+            yield from (
+                {"type": "ADDED", "object": item} for item in self.select(kind, namespace, labels, fields)
+            )
+        while time.monotonic() < until and not self.away:
+            self.select(kind, namespace, "", "")  # looks how pods stand
+            with self.lock:
+                new = [item for item in self._changes if item[0] > seen]
+            for version, what, *place, document in new:
+                seen = version
+                if place == [kind, namespace] and _is_meant(document, labels, fields):
+                    yield {"type": what, "object": document}
+            time.sleep(_LOOK)
+
+    @property
+    def version(self) -> str:
+        return str(self._version)
+
+    def _changed(self, what: str, key: tuple[str, str, str], document: dict) -> None:
+        with self.lock:
+            self._version += 1
+            document["metadata"]["resourceVersion"] = str(self._version)
+            self._changes.append((self._version, what, key[0], key[1], json.loads(json.dumps(document))))
+
+    def _pod_changed(self, pod: dict, what: str = "MODIFIED") -> None:
+        self._changed(what, ("pods", pod["metadata"]["namespace"], pod["metadata"]["name"]), pod)
+
+    def _tell(self, pod: dict, reason: str, message: str, kind: str = "Normal") -> None:
+        """Add an event; they go with their pod."""
+        metadata = pod["metadata"]
+        name = f"{metadata['name']}.{secrets.token_hex(6)}"
+        event = {
+            "metadata": {"name": name},
+            "involvedObject": {
+                "kind": "Pod",
+                **{item: metadata[item] for item in ("name", "namespace", "uid")},
+            },
+            "reason": reason,
+            "message": message,
+            "type": kind,
+            "count": 1,
+            "firstTimestamp": _now(),
+            "lastTimestamp": _now(),
+        }
+        self.create(("events", metadata["namespace"], name), event)
 
     def read(self, key: tuple[str, str, str]) -> dict:
         document = self.objects.get(key)
@@ -115,7 +220,12 @@ class KubernetesServer:
                     self.docker.stop(self._container(document), timeout=grace)
                     self._look(document)
             self._remove(document)
-        self.objects.pop(key, None)
+            for other in self.select(
+                "events", key[1], "", f"involvedObject.uid={document['metadata']['uid']}"
+            ):
+                self.objects.pop(("events", key[1], other["metadata"]["name"]), None)
+        if self.objects.pop(key, None) is not None:
+            self._changed("DELETED", key, document)
         return document
 
     def evict(self, name: str, message: str) -> None:
@@ -124,6 +234,8 @@ class KubernetesServer:
             item for (kind, _, known), item in self.objects.items() if kind == "pods" and known == name
         ]
         document["status"] = {"phase": "Failed", "reason": "Evicted", "message": message}
+        self._pod_changed(document)
+        self._tell(document, "Evicted", message, "Warning")
         self._remove(document)
 
     # --- containers ----------------------------------------------------------------------------------------------
@@ -149,15 +261,20 @@ class KubernetesServer:
         }
         try:
             self._run(pod, given)
-        except docker.errors.ImageNotFound as error:
-            waiting = {"reason": "ErrImagePull", "message": str(error.explanation)}
-            pod["status"]["containerStatuses"] = [{**status, "state": {"waiting": waiting}}]
         except docker.errors.APIError as error:
-            waiting = {"reason": "RunContainerError", "message": str(error.explanation)}
+            missing = isinstance(error, docker.errors.ImageNotFound)
+            waiting = {
+                "reason": "ErrImagePull" if missing else "RunContainerError",
+                "message": str(error.explanation),
+            }
             pod["status"]["containerStatuses"] = [{**status, "state": {"waiting": waiting}}]
+            self._tell(pod, "Failed", waiting["message"], "Warning")
         else:
-            running = {**status, "ready": True, "state": {"running": {}}}
+            running = {**status, "ready": True, "started": True, "state": {"running": {"startedAt": _now()}}}
             pod["status"].update(phase="Running", containerStatuses=[running])
+            pod["status"]["conditions"].append(_condition("Ready", "True"))
+            self._tell(pod, "Started", f"started container {given['name']}")
+        self._pod_changed(pod)
 
     def _run(self, pod: dict, given: dict) -> None:
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
@@ -177,14 +294,15 @@ class KubernetesServer:
         limits = given.get("resources", {}).get("limits", {})
         options = {}
         if "memory" in limits:
-            options["mem_limit"] = options["memswap_limit"] = int(limits["memory"])
+            options["mem_limit"] = options["memswap_limit"] = _bytes(limits["memory"])
         name = self._container(pod)
         self.docker.create_container(
             given["image"],
             name=name,
             entrypoint=given.get("command"),
             command=given.get("args"),
-            environment={item["name"]: item["value"] for item in given.get("env", ())},
+            environment={item["name"]: item.get("value", "") for item in given.get("env", ())},
+            working_dir=given.get("workingDir"),
             labels={LABEL: "1"},
             host_config=self.docker.create_host_config(mounts=mounts, init=True, **options),
         )
@@ -208,20 +326,74 @@ class KubernetesServer:
             code = state["ExitCode"]
             reason = "OOMKilled" if state["OOMKilled"] else "Error" if code else "Completed"
             [status] = pod["status"]["containerStatuses"]
-            pod["status"]["phase"] = "Failed" if code else "Succeeded"
-            status["state"] = {"terminated": {"exitCode": code, "reason": reason}}
+            with self.lock:
+                if pod["status"]["phase"] != "Running":  # somebody else has looked
+                    return
+                pod["status"]["phase"] = "Failed" if code else "Succeeded"
+            times = {"startedAt": state["StartedAt"], "finishedAt": state["FinishedAt"]}
+            status |= {"ready": False, "state": {"terminated": {"exitCode": code, "reason": reason, **times}}}
+            pod["status"]["conditions"] = [_condition("PodScheduled", "True"), _condition("Ready", "False")]
+            self._pod_changed(pod)
 
-    def log(self, key: tuple[str, str, str]) -> Iterator[bytes]:
+    def log(self, key: tuple[str, str, str], query: dict[str, str]) -> Iterator[bytes]:
         pod = self.read(key)
         if pod["status"]["phase"] == "Pending":
             raise _RefusalError(400, "container is waiting to start")
-        return self.docker.logs(self._container(pod), stream=True, follow=True)
+        options: dict[str, object] = {}
+        if "tailLines" in query:
+            options["tail"] = int(query["tailLines"])
+        if "sinceSeconds" in query:
+            options["since"] = int(time.time()) - int(query["sinceSeconds"])
+        follow, timestamps = (query.get(name, "").lower() == "true" for name in ("follow", "timestamps"))
+        return self.docker.logs(
+            self._container(pod), stream=True, follow=follow, timestamps=timestamps, **options
+        )
+
+    def execute(self, key: tuple[str, str, str], command: list[str], *, tty: bool) -> tuple[str, object]:
+        """Start a program in a pod; return its id and the socket of its streams."""
+        pod = self.read(key)
+        if pod["status"]["phase"] != "Running":
+            raise _RefusalError(400, f"cannot exec into a pod that is {pod['status']['phase']}")
+        made = self.docker.exec_create(self._container(pod), command, stdin=True, tty=tty)["Id"]
+        return made, self.docker.exec_start(made, socket=True, tty=tty)
 
 
 class _RefusalError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _condition(kind: str, status: str) -> dict[str, str]:
+    return {"type": kind, "status": status, "lastTransitionTime": _now()}
+
+
+def _is_meant(document: dict, labels: str, fields: str) -> bool:
+    try:
+        return matches_labels(labels, document["metadata"].get("labels") or {}) and matches_fields(
+            fields, document
+        )
+    except ValueError as error:
+        raise _RefusalError(400, str(error)) from None
+
+
+def _merge(document: dict, change: dict) -> None:
+    for name, value in change.items():
+        if value is None:
+            document.pop(name, None)
+        elif isinstance(value, dict) and isinstance(document.get(name), dict):
+            _merge(document[name], value)
+        else:
+            document[name] = value
+
+
+def _bytes(text: str) -> int:
+    unit = next((unit for unit in _UNITS if str(text).endswith(unit)), "")
+    return int(float(str(text).removesuffix(unit)) * _UNITS.get(unit, 1))
 
 
 def _check(kind: str, document: dict) -> None:
@@ -247,6 +419,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self._post)
 
+    def do_PATCH(self) -> None:
+        self._answer(self._patch)
+
     def do_DELETE(self) -> None:
         self._answer(self._delete)
 
@@ -258,7 +433,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         parts = urlsplit(self.path)
-        self.query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.given = parse_qs(parts.query)
+        self.query = {name: values[0] for name, values in self.given.items()}
+        if parts.path in _DISCOVERY:
+            self._send(_DISCOVERY[parts.path])
+            return
         found = _PATH.fullmatch(parts.path)
         try:
             if found is None or found["kind"] not in _MODELS:
@@ -276,24 +455,63 @@ class _Handler(BaseHTTPRequestHandler):
         return found["kind"], found["namespace"], found["name"]
 
     def _get(self, found: re.Match) -> None:
+        selectors = self.query.get("labelSelector", ""), self.query.get("fieldSelector", "")
         if found["part"] == "log":
-            self._send_log(self.cluster.log(self._key(found)))
+            self._send_log(self.cluster.log(self._key(found), self.query))
+        elif found["part"] == "exec":
+            self._execute(self._key(found))
         elif found["name"]:
             self._send(self.cluster.read(self._key(found)))
+        elif self.query.get("watch", "").lower() in ("true", "1"):
+            since = int(self.query.get("resourceVersion") or 0) or None
+            seconds = float(self.query.get("timeoutSeconds", 300))
+            watched = self.cluster.watch(found["kind"], found["namespace"], *selectors, since, seconds)
+            self._send_pieces(json.dumps(item).encode() + b"\n" for item in watched)
         else:
-            wanted = dict(
-                item.split("=", 1) for item in self.query.get("labelSelector", "").split(",") if item
+            version = self.cluster.version
+            items = self.cluster.select(found["kind"], found["namespace"], *selectors)
+            kind = f"{_KINDS[found['kind']]}List"
+            self._send(
+                {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}
             )
-            keys = [
-                key for key in list(self.cluster.objects) if key[:2] == (found["kind"], found["namespace"])
-            ]
-            items = [self.cluster.read(key) for key in keys]
-            items = [item for item in items if wanted.items() <= item["metadata"].get("labels", {}).items()]
-            self._send({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
 
     def _post(self, found: re.Match) -> None:
-        key = (found["kind"], found["namespace"], self.body["metadata"]["name"])
+        if found["part"] == "exec":  # how clients before WebSocket asked
+            raise _RefusalError(400, "this server speaks exec over WebSocket only")
+        metadata = self.body["metadata"]
+        if "generateName" in metadata:
+            metadata.setdefault("name", metadata["generateName"] + secrets.token_hex(3))
+        key = (found["kind"], found["namespace"], metadata["name"])
         self._send(self.cluster.create(key, self.body), 201)
+
+    def _patch(self, found: re.Match) -> None:
+        if not isinstance(self.body, dict):
+            raise _RefusalError(415, "this server takes merge patches only")
+        self._send(self.cluster.patch(self._key(found), self.body))
+
+    def _execute(self, key: tuple[str, str, str]) -> None:
+        offered = [item.strip() for item in self.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        protocol = next(
+            (item for item in ("v5.channel.k8s.io", "v4.channel.k8s.io") if item in offered), None
+        )
+        if protocol is None:
+            raise _RefusalError(400, "this server speaks exec over WebSocket only")
+        tty = self.query.get("tty", "").lower() in ("true", "1")
+        program, streams = self.cluster.execute(key, self.given["command"], tty=tty)
+        channel, raw = WebSocket(self, protocol), streams._sock
+        threading.Thread(target=_give, args=(channel, raw), daemon=True).start()
+        for stream, data in frames_iter(streams, tty):
+            channel.send(bytes((1 if tty else stream,)) + data)
+        streams._response.close()
+        raw.close()
+        code = self.cluster.docker.exec_inspect(program)["ExitCode"]
+        status: dict[str, object] = {"metadata": {}, "status": "Failure" if code else "Success"}
+        if code:
+            cause = {"reason": "ExitCode", "message": str(code)}
+            status |= {"reason": "NonZeroExitCode", "details": {"causes": [cause]}}
+            status["message"] = f"command terminated with exit code {code}"
+        channel.send(b"\x03" + json.dumps(status).encode())
+        channel.close()
 
     def _delete(self, found: re.Match) -> None:
         grace = self.query.get("gracePeriodSeconds", self.body.get("gracePeriodSeconds", 30))
@@ -308,23 +526,38 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _send_log(self, pieces: Iterator[bytes]) -> None:
+        try:
+            if not self._send_pieces(pieces, "text/plain"):
+                for _ in pieces:  # the engine's answer is to be read to its end
+                    pass
+        finally:
+            pieces.close()
+
+    def _send_pieces(self, pieces: Iterator[bytes], kind: str = "application/json") -> bool:
+        """Send what comes as it comes; return whether that came to its end."""
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Connection", "close")
         self.end_headers()
-        try:
-            for piece in pieces:
-                if self.cluster.away:
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    for _ in pieces:  # the engine's answer is to be read to its end
-                        pass
-                    return
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.wfile.write(b"0\r\n\r\n")
-        finally:
-            pieces.close()
+        for piece in pieces:
+            if self.cluster.away:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return False
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+        return True
+
+
+def _give(channel: WebSocket, program: socket.socket) -> None:
+    """Hand on what the other side writes to a program's standard input, until it closes that."""
+    with contextlib.suppress(OSError):
+        for message in channel.messages():
+            if message[:1] == b"\x00":
+                program.sendall(message[1:])
+            elif message[:2] == b"\xff\x00":
+                program.shutdown(socket.SHUT_WR)
 
 
 def wait_until(condition, timeout: float = 60) -> None:

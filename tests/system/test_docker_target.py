@@ -20,6 +20,7 @@ from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.reaper import reap
 from airflow_ml_pipelines.execution.runner import run_pipeline
+from airflow_ml_pipelines.execution.targets.docker_job import finish_removals
 from airflow_ml_pipelines.execution.targets.labels import workspace_label
 from airflow_ml_pipelines.execution.targets.registry import open_target
 from airflow_ml_pipelines.testing.compute_contract import ComputeTargetContract, ContractProject
@@ -75,6 +76,8 @@ class TestContract(ComputeTargetContract):
 
 
 def containers(client, project, **options):
+    """What there is of a project's containers, apart from those that are being removed."""
+    finish_removals()
     label, value = workspace_label(project.workspace)
     return client.containers(all=True, filters={"label": [f"{label}={value}"]}, **options)
 
@@ -165,7 +168,7 @@ def test_secrets_are_in_nothing_that_the_engine_shows_and_the_script_finds_no_fi
     monkeypatch.setenv("DOCKER_TEST_SECRET", "hush-hush-hush")
     project = make_project()
     environment = EnvironmentSpec(variables={"TOKEN": "env:DOCKER_TEST_SECRET"})
-    script = "import os; assert os.environ['TOKEN'] == 'hush-hush-hush'; assert os.listdir('/.ml-pipelines') == ['lib']\n"
+    script = "import os; assert os.environ['TOKEN'] == 'hush-hush-hush'; assert {*os.listdir('/.ml-pipelines')} == {'start.py', 'lib.zip', 'compiled'}\n"
     _, end = in_background(project, script + GATE, environment=environment)
     [container] = containers(client, project)
     shown = json.dumps(client.inspect_container(container["Id"])) + json.dumps(client.top(container["Id"]))
@@ -239,6 +242,7 @@ def test_an_environment_is_one_image_that_is_made_once_even_by_two_at_once(make_
         assert run.text("stdout") == "1.16.0", run.error
         shown = json.dumps(client.inspect_image(image)) + json.dumps(client.history(image))
         assert "PIP_CERT" not in shown
+        finish_removals()
         assert client.containers(all=True, filters={"label": ["ml-pipelines.build"]}) == []
     finally:
         client.remove_image(image, force=True)
@@ -330,6 +334,7 @@ def test_an_engine_elsewhere_does_not_see_local_folders(make_project, docker_url
         assert "is a folder of this one" in make_project(url=url).run("pass").error
         shared = make_project(url=url, shared_paths=True)
         assert shared.run("print('there')").text("stdout") == "there"
+        finish_removals()  # before the way to the engine is closed
 
 
 def test_an_engine_that_goes_away_while_a_script_runs_is_a_failure(make_project, docker_url, client):

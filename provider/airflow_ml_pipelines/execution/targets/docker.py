@@ -18,13 +18,14 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.stores.connections import find_connection
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.execution.targets.bytecode import Bytecode
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, not_found
-from airflow_ml_pipelines.execution.targets.docker_job import DockerJob
+from airflow_ml_pipelines.execution.targets.docker_job import DockerJob, finish_removals
 from airflow_ml_pipelines.execution.targets.docker_mounts import Mount, job_mounts, read_mounts
 from airflow_ml_pipelines.execution.targets.images import Images
 from airflow_ml_pipelines.execution.targets.labels import job_name, make_labels, read_labels, workspace_label
 from airflow_ml_pipelines.execution.targets.options import TargetOptions, memory_bytes, resources_of
-from airflow_ml_pipelines.execution.targets.payload import COMMAND, LIBRARY, make_payload, store_credentials
+from airflow_ml_pipelines.execution.targets.payload import ARGUMENTS, START, make_payload, store_credentials
 from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.execution.targets.registry import read_options
 from airflow_ml_pipelines.execution.targets.store_packages import store_packages
@@ -32,6 +33,7 @@ from airflow_ml_pipelines.runtime.job import Job
 
 __all__ = ["DockerOptions", "DockerTarget"]
 
+_BEING_REMOVED = "removing"
 _USER = re.compile(r"(\d+):(\d+)")
 
 
@@ -115,18 +117,21 @@ class DockerTarget:
         mounts = self._all_mounts(work.job)
         credentials = store_credentials(work.workspace, work.job)
         user, group = self._ids()
-        payload = make_payload(work.job, credentials, user=user, group=group)
+        image, interpreter = work.prepared.image, work.prepared.interpreter
+        cache = work.workspace.cache_directory / "images"
+        compiled = Bytecode(self.engine, cache).find(image, interpreter, log)
+        payload = make_payload(work.job, credentials, cache, user=user, group=group, compiled=compiled)
         job = DockerJob(self.engine, name, work.job, work.workspace, limit=self._limit())
-        log(f"starting container {name} of image {work.prepared.image[:19]}")
+        log(f"starting container {name} of image {image[:19]}")
         try:
             with self.engine.errors("start a container"):
                 with suppress(not_found()):
                     client.remove_container(name, force=True, v=True)  # of a workspace that was deleted
                 client.create_container(
-                    work.prepared.image,
+                    image,
                     name=name,
-                    entrypoint=[work.prepared.interpreter],
-                    command=list(COMMAND),
+                    entrypoint=[interpreter],
+                    command=[START, *ARGUMENTS],
                     environment=self._variables(user),
                     user=f"{user}:{group}",
                     working_dir="/",
@@ -157,12 +162,13 @@ class DockerTarget:
         """Remove containers that nobody needs."""
         label, value = workspace_label(workspace)
         client = self.engine.client
+        finish_removals()
         with self.engine.errors("list containers"):
             found = client.containers(all=True, filters={"label": [f"{label}={value}"]})
         for item in found:
             owner = read_labels(item["Labels"])
             reason = None if owner is None else why(owner)
-            if owner is None or reason is None:
+            if owner is None or reason is None or item["State"] == _BEING_REMOVED:
                 continue
             with self.engine.errors("remove a container"), suppress(not_found()):
                 client.remove_container(item["Id"], force=True, v=True)
@@ -175,7 +181,7 @@ class DockerTarget:
         return (int(found[1]), int(found[2])) if found else (os.getuid(), os.getgid())
 
     def _variables(self, user: int) -> dict[str, str]:
-        variables = {"PYTHONPATH": LIBRARY, "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = {"PYTHONDONTWRITEBYTECODE": "1"}
         return variables if user == 0 else {**variables, "HOME": "/tmp"}  # noqa: S108 - it has no home there
 
     def _all_mounts(self, job: Job) -> list[Mount]:

@@ -42,7 +42,10 @@ class DockerEngine:
     @property
     def client(self) -> Any:
         """The connection to it. :raises ComputeTargetException: where it can't be reached."""
-        if self._client is None:
+        if self._client is not None:
+            with self.errors("be reached"):
+                self._find_socket()
+        else:
             try:
                 import docker
             except ImportError:

@@ -20,13 +20,15 @@ from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.process import GRACE_SECONDS
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["DockerJob"]
+__all__ = ["DockerJob", "finish_removals"]
 
 _LOOK = 0.2
 _PIECES = 256
 _GRACE = GRACE_SECONDS + 0.5  # the launcher's own, and a moment to write how the job ended
 _SETTLE = 5.0
 _KILLED = 137
+
+_removals: set[threading.Thread] = set()
 
 
 class DockerJob:
@@ -43,6 +45,7 @@ class DockerJob:
         self._job = job
         self._workspace = workspace
         self._limit = limit
+        self._finished = False
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
         """Tell what it writes until it has ended, and return how that came about."""
@@ -73,7 +76,24 @@ class DockerJob:
         return state is None or not state["Running"]
 
     def remove(self) -> None:
-        """Remove it, running or not. Where the engine is away it is left to the reaper."""
+        """Remove it, running or not. Where the engine is away it is left to the reaper.
+
+        Where it has finished the run goes on meanwhile: that takes the engine a good part of what a short step takes.
+        """
+        if not self._finished:
+            self._remove()
+            return
+        thread = threading.Thread(target=self._remove_behind, name=f"remove {self.name}")
+        _removals.add(thread)
+        thread.start()
+
+    def _remove_behind(self) -> None:
+        try:
+            self._remove()
+        finally:
+            _removals.discard(threading.current_thread())
+
+    def _remove(self) -> None:
         with suppress(ComputeTargetException, not_found()), self._engine.errors("remove a container"):
             self._engine.client.remove_container(self.name, force=True, v=True)
 
@@ -99,19 +119,19 @@ class DockerJob:
         return state
 
     def _result(self, started: float, reason: str | None, lines: Lines) -> JobResult:
-        state = self._settled()
         result = read_result(self._workspace, self._job)
-        memory = state is not None and state["OOMKilled"]
+        self._finished = result is not None and result.status == "finished"
+        if result is not None and self._finished:  # the engine has nothing to add to that
+            return result
+        state = self._settled()
         if result is None:
-            if state is None:
-                what = "its container was removed by somebody else"
-            elif state["ExitCode"] == _KILLED:
-                what = "its container was killed, by somebody or since memory ran out"
-            else:
-                what = f"its container ended with exit code {state['ExitCode']}"
+            result = read_result(self._workspace, self._job)
+        if result is None:
+            what = _how(state)
             result = ended_without_result(started, canceled=reason, what=what, tail=lines.tail)
         elif result.status == "canceled" and reason is not None:
             result = replace(result, error=reason)
+        memory = state is not None and state["OOMKilled"]
         if memory and result.status == "failed":
             grow = f" of {self._limit}" if self._limit else ""
             text = f"the memory{grow} of the container was too little: raise `memory` of the compute target"
@@ -128,3 +148,18 @@ class DockerJob:
                 )
             time.sleep(0.02)
         return state
+
+
+def finish_removals() -> None:
+    """Wait until all is gone that is being removed."""
+    for thread in list(_removals):
+        thread.join()
+
+
+def _how(state: dict[str, Any] | None) -> str:
+    """Return how a container has ended that left no result."""
+    if state is None:
+        return "its container was removed by somebody else"
+    if state["ExitCode"] == _KILLED:
+        return "its container was killed, by somebody or since memory ran out"
+    return f"its container ended with exit code {state['ExitCode']}"

@@ -139,7 +139,10 @@ class KubernetesTarget:
         name, cluster, api = job_name(work.job), self.cluster, self.cluster.api
         labels = {**self._options.labels, **_label_values(make_labels(work.workspace, work.job, self.name))}
         annotations = {**self._options.annotations, **make_labels(work.workspace, work.job, self.name)}
-        secret = make_secret(name, labels, annotations, work.job, store_credentials(work.workspace, work.job))
+        credentials = store_credentials(work.workspace, work.job)
+        secret = make_secret(
+            name, labels, annotations, work.job, credentials, work.workspace.cache_directory / "images"
+        )
         pod = make_pod(name, labels, annotations, work, self._options, self._resources, self._where)
         running = self._job(name, work.job, work.workspace)
         log(f"starting pod {name} of image {work.prepared.image} in namespace {cluster.namespace}")

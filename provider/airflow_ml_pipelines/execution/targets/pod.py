@@ -99,12 +99,13 @@ class PodJob:
         """
         begun = time.monotonic()
         pull_since: float | None = None
-        next_look = 0.0
+        next_look, pause = 0.0, _LOOK
         while (reason := canceled()) is None:
             if time.monotonic() < next_look:
                 time.sleep(_LOOK)
                 continue
-            next_look = time.monotonic() + _POLL
+            next_look = time.monotonic() + pause
+            pause = min(pause * 1.5, _POLL)
             pod = self._read()
             if pod is None or pod.status.phase in ("Running", *_OVER):
                 return None

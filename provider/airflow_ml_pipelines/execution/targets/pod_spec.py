@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import sys
-import zipfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.execution.targets.options import Resources, memory_bytes
-from airflow_ml_pipelines.execution.targets.payload import FOLDER, library_files
+from airflow_ml_pipelines.execution.targets.payload import ARGUMENTS, FOLDER, START, launcher_files
 from airflow_ml_pipelines.execution.targets.port import Work
 from airflow_ml_pipelines.runtime.job import Job
 
@@ -27,19 +24,7 @@ CONTAINER = "base"
 """The container that runs the script, called as Airflow's own operator calls it."""
 
 _MOST = 900_000
-_WORK = "/.ml-pipelines-work"
 _LOW = "lowpriority"
-# what the interpreter is told: unpack the launcher where it may write, check the version, and become the launcher
-_START = f"""\
-import os, runpy, sys, zipfile
-if sys.version_info < (3, 11) or not ("%d.%d." % sys.version_info[:2]).startswith(os.environ["ML_PIPELINES_PYTHON"]):
-    sys.exit("error: the image has Python %d.%d, and %s is wanted: take an image of that version, or say python: in the "
-        "environment" % (*sys.version_info[:2], os.environ["ML_PIPELINES_PYTHON"].strip(".") or "3.11 or later"))
-zipfile.ZipFile("{FOLDER}/lib.zip").extractall("{_WORK}/lib")
-sys.path.insert(0, "{_WORK}/lib")
-sys.argv = ["launcher", "--merged", "{FOLDER}/job.json", "{FOLDER}/stores.json"]
-runpy.run_module("airflow_ml_pipelines.runtime.launcher", run_name="__main__")
-"""
 
 
 def make_secret(
@@ -48,13 +33,15 @@ def make_secret(
     annotations: Mapping[str, str],
     job: Job,
     credentials: Mapping[str, Mapping[str, Any]],
+    cache: Path,
 ) -> dict[str, Any]:
     """Return the Secret with the launcher, the job and the credentials of the stores.
 
+    :param cache: see :func:`~airflow_ml_pipelines.execution.targets.payload.launcher_files`.
     :raises ComputeTargetException: where the job is larger than a Secret may be.
     """
     files = {
-        "lib.zip": _library(),
+        **launcher_files(cache),
         "job.json": json.dumps(job.to_dict()).encode(),
         "stores.json": json.dumps(credentials).encode(),
     }
@@ -102,7 +89,6 @@ def make_pod(
         *spec.get("volumes", ()),
         *options.volumes,
         {"name": "ml-pipelines", "secret": {"secretName": name, "defaultMode": 0o444}},
-        {"name": "ml-pipelines-work", "emptyDir": {}},
     ]
     containers = spec.setdefault("containers", [{}])
     containers[0] = _container(containers[0], work, options, resources, where)
@@ -115,8 +101,8 @@ def _container(
     container = {**given, "name": CONTAINER, "image": work.prepared.image}
     if options.image_pull_policy is not None:
         container["imagePullPolicy"] = options.image_pull_policy
-    container["command"] = [work.prepared.interpreter, "-c", _START]
-    container["args"] = []
+    container["command"] = [work.prepared.interpreter, START]
+    container["args"] = ["", "--merged", *ARGUMENTS[1:]]
     container["env"] = [
         *given.get("env", ()),
         {"name": "ML_PIPELINES_PYTHON", "value": _python(work)},
@@ -125,7 +111,6 @@ def _container(
         *given.get("volumeMounts", ()),
         *options.volume_mounts,
         {"name": "ml-pipelines", "mountPath": FOLDER, "readOnly": True},
-        {"name": "ml-pipelines-work", "mountPath": _WORK},
     ]
     wanted: dict[str, str] = {}
     if resources.cpus is not None:
@@ -176,12 +161,3 @@ def _template(path: str | None, where: str) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("kind", "Pod") != "Pod":
         raise ComputeTargetException(f"{where}: pod_template_file {path} is no pod: expected kind: Pod")
     return found
-
-
-@cache
-def _library() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in library_files():
-            archive.writestr(name, data)
-    return out.getvalue()

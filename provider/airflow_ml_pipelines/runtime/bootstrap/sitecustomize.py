@@ -27,14 +27,13 @@ class StandIn:
         package, _, rest = name.partition(".")
         if package not in _PACKAGES:
             return None
-        from importlib.util import spec_from_file_location
+        from importlib.machinery import PathFinder
 
         place = os.path.join(_PACKAGES[package], *rest.split(".")) if rest else _PACKAGES[package]
-        file = os.path.join(place, "__init__.py")
-        if os.path.isfile(file):
-            return spec_from_file_location(name, file, submodule_search_locations=[place])
-        if os.path.isfile(place + ".py"):
-            return spec_from_file_location(name, place + ".py")
+        # in a folder or an archive
+        spec = PathFinder.find_spec(name, [os.path.dirname(place)])
+        if spec is not None:
+            return spec
         above = sys.modules.get(name.rpartition(".")[0])
         if package == "azureml" and (getattr(above, "__file__", None) or "").startswith(_PACKAGES[package]):
             has = ", ".join(getattr(above, "__all__", ()))

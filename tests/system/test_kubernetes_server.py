@@ -1,0 +1,103 @@
+"""The test server of the Kubernetes API, as other clients than ours see it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+pytest.importorskip("docker")
+kubernetes = pytest.importorskip("kubernetes")
+
+SCRIPT = """
+import os, time
+print("begun", flush=True)
+while not os.path.exists("/go"): time.sleep(0.05)
+print("ended")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(docker_url):
+    from servers.kubernetes import KubernetesServer
+
+    with KubernetesServer(docker_url).running() as running:
+        yield running
+
+
+@pytest.fixture
+def config(server, tmp_path):
+    yield server.kubeconfig(tmp_path / "kubeconfig")
+    for key in list(server.objects):
+        if key in server.objects:
+            server.delete(key, 0)
+
+
+def test_the_official_client_watches_a_pod_reads_its_log_and_events_and_patches_it(config):
+    from kubernetes import client, watch
+    from servers.docker_engine import BASE_IMAGE
+
+    with kubernetes.config.new_client_from_config(str(config)) as made:
+        api = client.CoreV1Api(made)
+        container = {"name": "base", "image": BASE_IMAGE, "command": ["python3", "-c", "print(1)"]}
+        pod = {
+            "metadata": {"generateName": "some-", "labels": {"a": "1"}},
+            "spec": {"containers": [container], "restartPolicy": "Never"},
+        }
+        name = api.create_namespaced_pod("ml", pod).metadata.name
+        phases = []
+        watched = watch.Watch()
+        for event in watched.stream(
+            api.list_namespaced_pod, "ml", label_selector="a in (1, 2),!b", timeout_seconds=120
+        ):
+            phases.append(event["object"].status.phase)
+            if phases[-1] == "Succeeded":
+                watched.stop()
+        assert list(dict.fromkeys(phases)) == ["Pending", "Running", "Succeeded"], phases
+        assert api.read_namespaced_pod_log(name, "ml", follow=True) == "1\n"
+        told = api.list_namespaced_event("ml", field_selector=f"involvedObject.name={name}").items
+        assert [event.reason for event in told] == ["Scheduled", "Started"]
+        api.patch_namespaced_pod(name, "ml", {"metadata": {"labels": {"a": None, "b": "2"}}})
+        assert [
+            item.metadata.name for item in api.list_namespaced_pod("ml", label_selector="b!=1,!a").items
+        ] == [name]
+        api.delete_namespaced_pod(name, "ml")
+        assert api.list_namespaced_pod("ml").items == []
+
+
+def test_kubectl_runs_a_pod_waits_for_it_runs_programs_in_it_and_reads_its_log(config, tmp_path):
+    from servers.docker_engine import BASE_IMAGE
+    from servers.process import lacking
+
+    if shutil.which("kubectl") is None:
+        lacking("kubectl", "https://kubernetes.io/docs/tasks/tools")
+
+    def kubectl(*arguments, code=0, **options):
+        command = [
+            "kubectl",
+            "--kubeconfig",
+            config,
+            "--cache-dir",
+            tmp_path / "cache",
+            "-n",
+            "ml",
+            *arguments,
+        ]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+        assert ran.returncode == code, ran.stderr
+        return ran.stdout
+
+    kubectl(
+        "run", "one", f"--image={BASE_IMAGE}", "--restart=Never", "--command", "--", "python3", "-c", SCRIPT
+    )
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
+    program = "import sys; open('/go', 'w'); print(sys.stdin.read().upper()); sys.exit(3)"
+    assert kubectl("exec", "-i", "one", "--", "python3", "-c", program, input="abc", code=3) == "ABC\n"
+    assert kubectl("logs", "--follow", "one") == "begun\nended\n"
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/one", "--timeout=120s")
+    assert "assigned to node-1" in kubectl("describe", "pod", "one")
+    kubectl("label", "pod", "one", "team=a")
+    assert kubectl("get", "pods", "-l", "team=a", "-o", "name") == "pod/one\n"
+    kubectl("delete", "pod", "one")
+    assert kubectl("get", "pods", "-o", "name") == ""
