@@ -19,6 +19,17 @@ PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "
 """Words that may stand for a cron expression."""
 
 _CRON_FIELD = re.compile(r"[A-Za-z0-9*/,?#-]+")
+_CRON_NUMBER = re.compile(r"(?<![A-Za-z0-9/#])[0-9]+(?![A-Za-z0-9])")
+"""A number of a field that is neither a step nor the week of a month."""
+
+_CRON_RANGES = (
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day of the month", 1, 31),
+    ("month", 1, 12),
+    ("day of the week", 0, 7),
+    ("second", 0, 59),
+)
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _KINDS = ("cron", "every", "datasets", "assets", "timetable")
 
@@ -90,6 +101,12 @@ def _check_cron(cron: str, path: Path, problems: list[Problem]) -> None:
                 f"expected a cron expression such as '0 6 * * *' or a preset such as @daily, found {cron!r}",
             )
         )
+        return
+    for field, (what, low, high) in zip(fields, _CRON_RANGES, strict=False):
+        wrong = [number for number in _CRON_NUMBER.findall(field) if not low <= int(number) <= high]
+        if wrong:
+            text = f"the {what} of a cron expression is from {low} to {high}, found {wrong[0]} in {cron!r}"
+            problems.append(Problem(path, text))
 
 
 def _check_timezone(name: str, path: Path, problems: list[Problem]) -> None:
