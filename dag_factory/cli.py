@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from dag_factory.commands import (
     accept,
+    check,
     completion,
     convert,
     datasets,
@@ -82,7 +83,7 @@ _GROUPS = {
     "to begin": (init, doctor, completion),
     "pipelines and definitions": (list_command, lint, graph, schema, convert, migrate),
     "runs": (run, plan, explain, accept, show, diff, datasets),
-    "keeping house": (gc, pools, reap),
+    "keeping house": (check, gc, pools, reap),
 }
 
 

@@ -16,8 +16,10 @@ __all__ = ["moment_text", "paint", "print_json", "print_line", "print_table", "s
 _STYLES = {
     "failed": "red",
     "error": "red",
+    "broken": "red",
     "canceled": "yellow",
     "warning": "yellow",
+    "damaged": "yellow",
     "depends": "yellow",
     "reused": "cyan",
     "reuse": "cyan",
