@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 
 import pytest
 
 from airflow_ml_pipelines.core.databases.database import open_database
 from airflow_ml_pipelines.core.databases.kinds import is_database
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError
+from airflow_ml_pipelines.core.stores.connections import connection_options
 from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
@@ -139,6 +141,25 @@ def test_an_answer_that_fails_at_its_last_row_leaves_nothing(postgres, tmp_path)
     assert shop.export(query.replace("100000)", "99999)"), tmp_path / "answer.parquet", 60).rows == 99_999
 
 
+def test_an_sql_server_is_asked_at_its_address(tmp_path, monkeypatch):
+    pymssql = pytest.importorskip("pymssql", reason="pip install pymssql")
+    connection = {"conn_type": "mssql", "host": "127.0.0.1", "port": 1, "login": "me", "password": "geheim"}
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKS", json.dumps(connection))
+    options = connection_options("books", "datastore 'books'", "mssql://127.0.0.1/books")
+    database = open_database("mssql://127.0.0.1:1/books", options, "datastore 'books'")
+    with pytest.raises(
+        DataError, match=r"'books' can't be reached: Unable to connect: .*127\.0\.0\.1"
+    ) as caught:
+        database.export("SELECT 1", tmp_path / "x.parquet", 5)
+    assert "geheim" not in str(caught.value)
+    given = {}
+    monkeypatch.setattr(pymssql, "connect", lambda **options: given.update(options))
+    database.connect(30)
+    assert {name: given[name] for name in ("server", "port", "user", "password", "database", "timeout")} == {
+        "server": "127.0.0.1", "port": 1, "user": "me", "password": "geheim", "database": "books", "timeout": 30,
+    }  # fmt: skip
+
+
 def test_line_breaks_in_many_rows_lose_none(postgres, tmp_path):
     options = {"username": "tester", "password": postgres.connection["password"]}
     query = "SELECT i, repeat(E'a\"\\n,', i % 50) AS w FROM generate_series(1, 50000) i ORDER BY i"
@@ -185,7 +206,8 @@ def test_a_database_is_no_folder_and_a_folder_no_database(tmp_path):
         ("mssql://host/db", r"pip install 'airflow-provider-ml-pipelines\[mssql\]'"),
     ],
 )
-def test_what_a_url_lacks_is_named(url, error):
+def test_what_a_url_lacks_is_named(url, error, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymssql", None)  # as where it is not installed
     with pytest.raises(WorkspaceError, match=error):
         open_database(url, {}, "datastore 'db'")
 

@@ -315,7 +315,11 @@ def reason_of(error: BaseException) -> str:
     diagnosis = getattr(getattr(error, "diag", None), "message_primary", None)
     if diagnosis:
         return str(diagnosis)
-    if len(error.args) == 2 and isinstance(error.args[0], int):  # MySQL and SQL Server: a number and a text
-        text = error.args[1]
-        return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    args = error.args
+    if len(args) == 1 and isinstance(args[0], tuple):  # SQL Server, where it can't be reached
+        args = args[0]
+    if len(args) == 2 and isinstance(args[0], int):  # MySQL and SQL Server: a number and a text
+        text = args[1].decode(errors="replace") if isinstance(args[1], bytes) else str(args[1])
+        lines = [line for line in text.splitlines() if not line.startswith("DB-Lib error message")]
+        return "; ".join(dict.fromkeys(lines)) or text
     return " ".join(str(error).split()) or type(error).__name__
