@@ -6,7 +6,8 @@ import pytest
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.docker_mounts import Mount, read_mounts
-from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesOptions, KubernetesTarget
+from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesTarget
+from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.lines import Lines, MergedLines
 from airflow_ml_pipelines.execution.targets.options import memory_bytes, resources_of
 from airflow_ml_pipelines.execution.targets.pools import Pool, max_nodes, pool_of

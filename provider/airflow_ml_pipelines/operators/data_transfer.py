@@ -12,11 +12,10 @@ from airflow_ml_pipelines._tasks import (
     plain_errors,
     stop_after_failure,
 )
-from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.spec import Location, OutputSpec, PipelineSpec, StepSpec, TransferSpec
 from airflow_ml_pipelines.operators.step import StepOperator
-from airflow_ml_pipelines.operators.step_arguments import InputSource, make_inputs
+from airflow_ml_pipelines.operators.step_arguments import InputSource, check_told, make_inputs
 
 __all__ = ["DataTransferOperator", "TransferShareOperator"]
 
@@ -78,11 +77,7 @@ class DataTransferOperator(StepOperator):
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:
-        if (step is None) == (source is None):
-            raise DefinitionError(
-                f"task {kwargs.get('task_id')!r}: give either step (with pipeline, where a PlanOperator comes before) "
-                "or source"
-            )
+        check_told(kwargs.get("task_id"), step, "source", source is not None)
         super().__init__(
             pipeline=pipeline,
             step=step,

@@ -25,6 +25,7 @@ from airflow_ml_pipelines.operators.step_arguments import (
     GivenArguments,
     InputSource,
     check_arguments,
+    check_told,
     make_arguments,
     make_inputs,
     make_outputs,
@@ -158,11 +159,7 @@ class DatabricksOperator(StepOperator):
     ) -> None:
         given = locals()
         forms = [form for form in _FORMS if given[form] is not None]
-        if (step is None) == (not forms):
-            raise DefinitionError(
-                f"task {kwargs.get('task_id')!r}: give either step (with pipeline, where a PlanOperator comes before) "
-                f"or one of {', '.join(_FORMS)}"
-            )
+        check_told(kwargs.get("task_id"), step, "one of " + ", ".join(_FORMS), bool(forms))
         super().__init__(
             pipeline=pipeline,
             step=step,

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from airflow_ml_pipelines._airflow import has_secret
-from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
     EnvironmentSpec,
@@ -24,6 +23,7 @@ from airflow_ml_pipelines.operators.step_arguments import (
     GivenArguments,
     InputSource,
     check_arguments,
+    check_told,
     make_arguments,
     make_inputs,
     make_outputs,
@@ -111,11 +111,7 @@ class PythonScriptOperator(StepOperator):
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:
-        if (step is None) == (script_name is None):
-            raise DefinitionError(
-                f"task {kwargs.get('task_id')!r}: give either step (with pipeline, where a PlanOperator comes before) "
-                "or script_name"
-            )
+        check_told(kwargs.get("task_id"), step, "script_name", script_name is not None)
         super().__init__(
             pipeline=pipeline,
             step=step,

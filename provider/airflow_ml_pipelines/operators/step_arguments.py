@@ -32,6 +32,7 @@ __all__ = [
     "InputSource",
     "OutputReference",
     "check_arguments",
+    "check_told",
     "digest_step",
     "make_arguments",
     "make_inputs",
@@ -57,6 +58,19 @@ class OutputReference:
 
 
 InputSource = OutputReference | Data | RegisteredDataset | StepOutput | InputSpec | str | Path
+
+
+def check_told(task_id: Any, step: object, words: str, given: bool) -> None:
+    """Check that an operator is told its step in one of the two ways: as a step of a plan, or in words of its own.
+
+    :param words: which arguments make up the step where it is no step of a plan.
+    :param given: whether one of them is.
+    :raises DefinitionError: where it is told in both ways, or in none.
+    """
+    if (step is None) != given:
+        raise DefinitionError(
+            f"task {task_id!r}: give either step (with pipeline, where a PlanOperator comes before) or {words}"
+        )
 
 
 def make_inputs(given: Mapping[str, InputSource]) -> tuple[InputSpec, ...]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
-
-import msgspec
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
@@ -21,8 +18,9 @@ from airflow_ml_pipelines.execution.targets.cluster import Cluster
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine
 from airflow_ml_pipelines.execution.targets.docker_mounts import job_mounts
 from airflow_ml_pipelines.execution.targets.images import Images
+from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.labels import job_name, make_labels, read_labels, workspace_label
-from airflow_ml_pipelines.execution.targets.options import TargetOptions, resources_of
+from airflow_ml_pipelines.execution.targets.options import resources_of
 from airflow_ml_pipelines.execution.targets.payload import store_credentials
 from airflow_ml_pipelines.execution.targets.pod import PodJob
 from airflow_ml_pipelines.execution.targets.pod_spec import make_pod, make_secret
@@ -31,42 +29,7 @@ from airflow_ml_pipelines.execution.targets.registry import read_options
 from airflow_ml_pipelines.execution.targets.store_packages import store_packages
 from airflow_ml_pipelines.runtime.job import Job
 
-__all__ = ["KubernetesOptions", "KubernetesTarget"]
-
-
-class KubernetesOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the workspace file may say of a target of type ``kubernetes``.
-
-    :param image: for environments that name none.
-    :param connection: an Airflow connection of type ``kubernetes``.
-    :param config_file: a kubeconfig, where there is no connection.
-    :param pod_template_file: a pod as YAML, to which the rest is added.
-    :param volumes: as in a pod's spec; so are ``volume_mounts``, ``tolerations`` and ``node_selector``.
-    :param shared_paths: whether the volumes have the workspace's local folders at the same paths.
-    :param startup_timeout: seconds within which the pod has to run.
-    :param registry: where images of environments are pushed to.
-    :param builder: the URL of the Docker engine that makes them.
-    """
-
-    image: str | None = None
-    connection: str | None = None
-    config_file: str | None = None
-    context: str | None = None
-    namespace: str | None = None
-    node_selector: Mapping[str, str] = msgspec.field(default_factory=dict)
-    tolerations: tuple[dict[str, Any], ...] = ()
-    service_account: str | None = None
-    volumes: tuple[dict[str, Any], ...] = ()
-    volume_mounts: tuple[dict[str, Any], ...] = ()
-    image_pull_secrets: tuple[str, ...] = ()
-    image_pull_policy: str | None = None
-    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
-    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
-    pod_template_file: str | None = None
-    shared_paths: bool = False
-    startup_timeout: float = 600.0
-    registry: str | None = None
-    builder: str | None = None
+__all__ = ["KubernetesTarget"]
 
 
 class KubernetesTarget:

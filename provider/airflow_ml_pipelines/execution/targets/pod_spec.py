@@ -7,16 +7,14 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
+from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.options import Resources, memory_bytes
 from airflow_ml_pipelines.execution.targets.payload import ARGUMENTS, FOLDER, START, launcher_files
 from airflow_ml_pipelines.execution.targets.port import Work
 from airflow_ml_pipelines.runtime.job import Job
-
-if TYPE_CHECKING:
-    from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesOptions
 
 __all__ = ["CONTAINER", "make_pod", "make_secret"]
 
