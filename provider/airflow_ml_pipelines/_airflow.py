@@ -5,7 +5,7 @@ Airflow 3.1 has the exceptions in ``airflow.exceptions``, later versions in ``ai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from airflow.configuration import conf  # noqa: TID253
 from airflow.dag_processing.bundles.base import BaseDagBundle  # noqa: TID253
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 __all__ = [
+    "TRIGGERS_ARE_KILLED",
     "AirflowException",
     "AirflowFailException",
     "Asset",
@@ -45,6 +46,10 @@ __all__ = [
     "get_connection",
     "has_secret",
 ]
+
+
+TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
+"""Whether a trigger is told that its task was killed: since Airflow 3.3."""
 
 
 def get_connection(name: str) -> Connection | None:

@@ -9,6 +9,7 @@ import pytest
 import yaml  # noqa: TID253
 from airflow.sdk import DAG, Param  # noqa: TID253
 from airflow.sdk.log import mask_secret  # noqa: TID253
+from servers.databricks import Faults
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.runs.folder import RunFolder
@@ -16,6 +17,11 @@ from airflow_ml_pipelines.core.spec import InputPath, OutputPath
 from airflow_ml_pipelines.operators.databricks import DatabricksOperator
 from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
 from airflow_ml_pipelines.workspace_file import load_workspace
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:
+    from airflow.exceptions import TaskDeferred
 
 NOTEBOOK = """
 import pathlib
@@ -183,3 +189,36 @@ def test_a_definition_is_the_same_each_time_it_is_read(dag):
     other = dag(**{**NOTEBOOK_STEP, "notebook_params": {"word": "x"}})[1]
     assert first.definition_digest == second.definition_digest != other.definition_digest
     assert json.dumps(first.notebook_params)
+
+
+@pytest.mark.filterwarnings("ignore:ProvidersManager")
+@pytest.mark.parametrize("told", [True, False], ids=["triggers are told", "triggers are not told"])
+def test_it_leaves_its_slot_only_where_killing_the_task_still_ends_the_run(
+    dag, run_task, bricks, databricks, monkeypatch, told
+):
+    from airflow_ml_pipelines.operators import databricks as module
+
+    monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_TEST", databricks.connection())
+    monkeypatch.setattr(module, "TRIGGERS_ARE_KILLED", told)
+    document = yaml.safe_load(bricks.file.read_text())
+    document["compute_targets"]["bricks"] = {
+        "type": "databricks",
+        "connection": "databricks_test",
+        "shared_paths": True,
+        "poll_interval": 0.1,
+    }
+    bricks.file.write_text(yaml.safe_dump(document))
+    databricks.fail(Faults(slow_start=1))
+    prepare, clean = dag(**NOTEBOOK_STEP)
+    run_task(prepare)
+    if not told:
+        assert text(run_task(clean)) == "7one"
+        return
+    with pytest.raises(TaskDeferred) as caught:
+        run_task(clean)
+    assert caught.value.method_name == "resume"
+    databricks.fail(Faults())
+    for run in databricks.runs.runs.values():
+        run.thread.join(60)
+    assert run_task(clean, method="execute").value["decision"] == "run"
+    assert len(databricks.submitted) == 1

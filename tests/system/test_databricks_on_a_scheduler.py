@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -36,6 +37,13 @@ steps:
     arguments: ["${{ steps.spark.outputs.cleaned }}", "${{ outputs.report }}"]
     outputs: {report: }
 """
+SLOW = """\
+name: slow
+steps:
+  spark:
+    compute_target: bricks
+    databricks: {notebook_path: /Shared/slow, num_workers: 1}
+"""
 PREPARE = """\
 import pathlib, sys
 rows = [f"{number},{number % 3}" for number in range(10)]
@@ -65,6 +73,7 @@ def started(tmp_path_factory):
     dags.mkdir()
     (dags / "workspace.yaml").write_text(WORKSPACE.format(root=folder / "root"))
     (dags / "clean.pipeline.yaml").write_text(PIPELINE)
+    (dags / "slow.pipeline.yaml").write_text(SLOW)
     (dags / "prepare.py").write_text(PREPARE)
     (dags / "compare.py").write_text(COMPARE)
     (dags / "load.py").write_text(
@@ -72,6 +81,7 @@ def started(tmp_path_factory):
     )
     with DatabricksServer(folder / "databricks").running() as server:
         server.notebook("/Shared/clean", NOTEBOOK)
+        server.notebook("/Shared/slow", "import time\ntime.sleep(3600)\n")
         variables = {"AIRFLOW_CONN_DATABRICKS_TEST": server.connection()}
         variables["ML_PIPELINES_CACHE"] = str(folder / "cache")
         with LocalAirflow(folder / "airflow", dags_folder=dags, environment=variables) as airflow:
@@ -101,3 +111,24 @@ def test_data_goes_through_spark_and_back_and_nothing_runs_again(started):
     again = airflow.trigger("clean", {"least": 4})
     assert airflow.wait_for_run("clean", again, timeout=120) == "success"
     assert len(server.submitted) == 1
+
+
+@pytest.mark.system
+def test_a_run_that_is_ended_while_its_task_waits_is_canceled_there(started):
+    airflow, server, _ = started
+    airflow.wait_for_dag("slow")
+    run_id = airflow.trigger("slow", {})
+    path = f"/api/v2/dags/slow/dagRuns/{run_id}"
+    wait_for(lambda: airflow.request("GET", f"{path}/taskInstances/spark.run")["state"] == "deferred")
+    (ran,) = [run for run in server.runs.runs.values() if "slow" in str(run.task)]
+    wait_for(lambda: ran.state["life_cycle_state"] == "RUNNING")
+    airflow.request("PATCH", path, {"state": "failed"})
+    wait_for(lambda: ran.state["life_cycle_state"] == "TERMINATED")
+    assert ran.state["result_state"] == "CANCELED"
+
+
+def wait_for(condition, timeout=240):
+    until = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < until, f"not after {timeout} s"
+        time.sleep(0.3)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_ml_pipelines._airflow import TRIGGERS_ARE_KILLED
 from airflow_ml_pipelines._tasks import TOLD, workspace_path
 from airflow_ml_pipelines.core.databricks.libraries import LIBRARY_LISTS, read_libraries
 from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
@@ -56,7 +57,8 @@ class DatabricksOperator(StepOperator):
     argument names it. Parameters of the DAG are not given to it.
 
     While a run of Databricks goes on, the triggerer waits for it, without a worker slot, where the compute target has an
-    Airflow connection and ``deferrable`` is true; else the worker does. Killing the task cancels the run.
+    Airflow connection, ``deferrable`` is true and Airflow tells triggers of a killed task (3.3 and later); else the worker
+    does. Killing the task cancels the run.
 
     :param pipeline: the pipeline that the run's plan is of, or its name.
     :param step: the step; its id is enough where the run has a plan. Nothing of it is a template.
@@ -203,7 +205,14 @@ class DatabricksOperator(StepOperator):
         event = event or {}
         if event.get("status", "") not in TOLD:
             self._forced = event.get("forced")
-            self.log.info("Run %s has ended.", event.get("run_id"))
+            if event.get("status") == "unseen":
+                self.log.warning(
+                    "The triggerer can't see run %s any more: %s. Looking from here.",
+                    event.get("run_id"),
+                    event.get("error"),
+                )
+            else:
+                self.log.info("Run %s has ended.", event.get("run_id"))
             return self.execute(context)
         return super().resume(context, event)
 
@@ -226,7 +235,13 @@ class DatabricksOperator(StepOperator):
         from airflow_ml_pipelines.execution.step import StepLeft
 
         connection = step.workspace.compute_target(step.step.compute_target).options.get("connection")
-        waits = self.deferrable and connection and find_spec("airflow.providers.databricks") is not None
+        # where a trigger is not told that its task was killed, the run would go on
+        waits = (
+            self.deferrable
+            and TRIGGERS_ARE_KILLED
+            and connection
+            and find_spec("airflow.providers.databricks") is not None
+        )
 
         def leaves(running: Running) -> bool:
             self.run_url = str(getattr(running, "url", ""))

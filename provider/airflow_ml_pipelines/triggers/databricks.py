@@ -48,12 +48,17 @@ class DatabricksRunTrigger(DatabricksExecutionTrigger):  # type: ignore[misc]
         return f"{type(self).__module__}.{type(self).__qualname__}", {**options, **own}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event, when the run has ended."""
+        """Yield one event, when the run has ended, or can't be seen from here: then the task looks itself."""
         keeping = asyncio.create_task(self._keep())
         try:
             async for _ in super().run():
                 yield TriggerEvent({"status": "ended", "run_id": self.run_id, "forced": self.forced})
                 return
+        except Exception as error:  # noqa: BLE001 - an error here would fail the task while its run goes on
+            said = f"{type(error).__name__}: {error}"
+            yield TriggerEvent(
+                {"status": "unseen", "run_id": self.run_id, "forced": self.forced, "error": said}
+            )
         finally:
             keeping.cancel()
 
