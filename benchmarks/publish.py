@@ -16,7 +16,8 @@ from common import Result, pair, seconds
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # PostgreSQL, and an Airflow with users
 
 VERSIONS = 200
-ROUNDS = 16
+ROUNDS = 24
+PAUSE = 0.6  # seconds in which nothing of the run before is left to do
 BATCHES = 8
 AT_ONCE = 20
 
@@ -119,7 +120,8 @@ def _submit(served, call) -> str:
 
 
 def _first_task(served, call) -> float:
-    """From when a run is asked for to the start of its first task."""
+    """From when a run is asked for to the start of its first task, with nothing else under way."""
+    time.sleep(PAUSE)
     asked = time.time()
     run, dag_id = _submit(served, call), call[3]
     assert served.wait(dag_id, run) == "success"

@@ -37,6 +37,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         "model": Refusal,
         "description": "It can't be done as things stand, such as with what is disabled.",
     },
+    413: {"model": Refusal, "description": "A document or a file that is too large."},
     422: {
         "model": Refusal,
         "description": "A field or a parameter that does not exist, or that is of another type.",

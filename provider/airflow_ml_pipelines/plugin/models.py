@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "DataPath",
@@ -26,8 +28,23 @@ __all__ = [
     "Submitted",
 ]
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no database keeps: NUL, and halves of characters."""
+
+_MOST = 1000
+_SHOWN = 200
+
+
+def _printable(name: str) -> str:
+    if not (name.strip() and name.isprintable()):
+        raise ValueError("expected a name that can be printed")
+    return name
+
+
 Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(min_length=1, max_length=250)]
+Name = Annotated[str, Field(min_length=1, max_length=250), AfterValidator(_printable)]
+Note = Annotated[str, Field(max_length=1000)]
+"""As long as Airflow keeps it."""
 
 
 class _Given(BaseModel):
@@ -60,14 +77,31 @@ class Submission(_Given):
 
     ExperimentName: Name | None = None
     RunSource: Text | None = None
-    Description: Text | None = None
+    Description: Note | None = None
     ParentRunId: Name | None = None
-    ParameterAssignments: dict[str, Any] = {}
-    DataPathAssignments: dict[str, DataPath] = {}
-    DataSetDefinitionValueAssignments: dict[str, DatasetDefinition] = {}
-    Tags: dict[str, Text] = {}
+    ParameterAssignments: Annotated[dict[str, Any], Field(max_length=_MOST)] = {}
+    DataPathAssignments: Annotated[dict[str, DataPath], Field(max_length=_MOST)] = {}
+    DataSetDefinitionValueAssignments: Annotated[dict[str, DatasetDefinition], Field(max_length=_MOST)] = {}
+    Tags: Annotated[dict[str, Text], Field(max_length=_MOST)] = {}
     ContinueRunOnStepFailure: bool | None = None
     RegenerateOutputs: bool = False
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
+        """Refuse what Airflow's database can't keep."""
+        left: list[Any] = [self.model_dump()]
+        while left:
+            match left.pop():
+                case dict() as found:
+                    left += found.keys()
+                    left += found.values()
+                case list() as found:
+                    left += found
+                case str() as text if _NO_TEXT.search(text):
+                    raise ValueError(f"expected text, found {text[:_SHOWN]!a}")
+                case float() as number if not math.isfinite(number):
+                    raise ValueError(f"expected a number, found {number}")
+        return self
 
 
 class Refusal(BaseModel):

@@ -6,13 +6,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from airflow_ml_pipelines.links import airflow_path
+from airflow_ml_pipelines.plugin.bodies import refuse_fields
 from airflow_ml_pipelines.plugin.page.render import render
 from airflow_ml_pipelines.plugin.page.routes import compare, datasets, pipelines, runs, savings
 
@@ -70,6 +71,6 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if not is_page(request):
-        return await request_validation_exception_handler(request, error)
+        return refuse_fields(error)
     text = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
     return show_error(request, text, 422)

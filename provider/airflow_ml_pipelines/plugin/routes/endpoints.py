@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.publishing.endpoints import (
 )
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, WorkspaceDep, readable
+from airflow_ml_pipelines.plugin.bodies import DocumentRoute
 from airflow_ml_pipelines.plugin.models import Endpoint, EndpointPage, Status, Submission, Submitted
 from airflow_ml_pipelines.plugin.routes.pipelines import Key, Limit, Offset, read_pipeline
 from airflow_ml_pipelines.plugin.submit import submit
@@ -22,7 +23,7 @@ __all__ = ["may_change", "read_endpoint_of", "require_change", "router"]
 
 _SHOWN = 200
 
-router = APIRouter(prefix="/endpoints", tags=["pipeline endpoints"])
+router = APIRouter(prefix="/endpoints", tags=["pipeline endpoints"], route_class=DocumentRoute)
 
 
 @router.get("")

@@ -16,6 +16,7 @@ from airflow_ml_pipelines.core.publishing.published import (
 )
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin.access import Access, AccessDep, WorkspaceDep, readable
+from airflow_ml_pipelines.plugin.bodies import DocumentRoute
 from airflow_ml_pipelines.plugin.models import (
     Parameter,
     Pipeline,
@@ -30,7 +31,7 @@ __all__ = ["Key", "Limit", "Offset", "describe", "read_pipeline", "router"]
 
 _SHOWN = 200
 
-router = APIRouter(prefix="/pipelines", tags=["published pipelines"])
+router = APIRouter(prefix="/pipelines", tags=["published pipelines"], route_class=DocumentRoute)
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
