@@ -183,10 +183,15 @@ class Dataset:
         return self.data.partition_format if table is None else table.partition_format
 
     def files(self) -> dict[str, DataFile]:
-        """Return the files by their paths relative to the dataset. :raises DataError: where there is no data."""
-        from dag_factory.fetch import list_files
+        """Return the files by their paths relative to the dataset.
 
-        return {"/" + file.name: file for file in list_files(self._workspace, self.data)}
+        :raises DataError: where there is no data, or two files of different stores have one path.
+        """
+        from dag_factory.fetch import list_files, refuse_same_names
+
+        files = list_files(self._workspace, self.data)
+        refuse_same_names(files)
+        return {"/" + file.name: file for file in files}
 
     def column_types(self) -> dict[str, str]:
         """Return the columns of a table with their types; none for files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.stores.store import Store
     from airflow_ml_pipelines.runtime.table_engine import Table
 
-__all__ = ["DataFile", "fetch_files", "find_folder", "list_files", "open_table"]
+__all__ = ["DataFile", "fetch_files", "find_folder", "list_files", "open_table", "refuse_same_names"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,18 @@ def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
         for location, item in zip(data.locations, found, strict=True)
         for path in item.files
     ]
+
+
+def refuse_same_names(files: Iterable[DataFile]) -> None:
+    """Refuse files that would lie at one place. :raises DataError: naming two of them."""
+    known: dict[str, DataFile] = {}
+    for file in files:
+        other = known.setdefault(file.name, file)
+        if (other.store.url, other.path) != (file.store.url, file.path):
+            raise DataError(
+                f"two files would be called {file.name!r}: {other.path!r} in {other.store.url} and {file.path!r} in "
+                f"{file.store.url}; make two datasets of them"
+            )
 
 
 def find_folder(workspace: core.Workspace | None, data: Data) -> str | None:
@@ -100,6 +112,7 @@ def fetch_files(
         if ignore_not_found:
             return []
         raise
+    refuse_same_names(files)
     folder = Path(target) if target is not None else Path(tempfile.mkdtemp(prefix="dataset-"))
     items = [(file.store, file.path, folder / file.name) for file in files]
     there = [str(place) for _, _, place in items if place.exists()]

@@ -8,6 +8,7 @@ from airflow_ml_pipelines.core.spec import Data, Location
 from dag_factory import (
     DataError,
     Dataset,
+    Datastore,
     DefinitionError,
     Experiment,
     OutputFileDatasetConfig,
@@ -53,6 +54,17 @@ def test_files_of_one_name_stay_apart(images, tmp_path):
     assert len(first.to_path()) + len(rest.to_path()) == 4
     german.download(tmp_path / "here")
     assert (tmp_path / "here/2024-01-02/a.txt").read_text() == PATHS[1]
+
+
+def test_files_of_one_name_in_two_datastores_are_refused(ws, store, tmp_path):
+    (tmp_path / "other/images").mkdir(parents=True)
+    (tmp_path / "other/images/a.txt").write_text("another")
+    other = Datastore.register(ws, "other", str(tmp_path / "other"))
+    both = Dataset.File.from_files([(store, f"images/{PATHS[0]}"), (other, "images/a.txt")])
+    for use in (both.files, lambda: both.download(tmp_path / "here")):
+        with pytest.raises(DataError, match=r"two files would be called 'a\.txt'"):
+            use()
+    assert not (tmp_path / "here").exists()
 
 
 def test_what_parts_there_are_can_be_asked(images):
