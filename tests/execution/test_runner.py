@@ -56,6 +56,17 @@ def test_the_first_run_runs_all_and_the_second_nothing(project):
     assert output(project, second, "train") == "data one"
 
 
+def test_a_step_that_has_only_ever_taken_results_of_another_one_says_why_it_runs(project):
+    """A pipeline under another name takes what the first one made; then something changes."""
+    project.run()
+    other = msgspec.structs.replace(project.spec, name="other")
+    project.run(other)
+    project.ran()
+    changed = project.run(other, parameters={"word": "two"})
+    assert project.ran() == ["train"]
+    assert reasons(changed, "train") == "argument 3: one → two"
+
+
 def test_a_changed_parameter_runs_only_what_uses_it(project):
     project.run()
     project.ran()

@@ -9,7 +9,7 @@ from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.layout import history_path
 from airflow_ml_pipelines.core.stores.store import Store
 
-__all__ = ["LENGTH", "SCHEMA", "add_key", "recent_keys"]
+__all__ = ["LENGTH", "SCHEMA", "add_key", "add_new_key", "recent_keys"]
 
 SCHEMA = 1
 LENGTH = 20
@@ -24,7 +24,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recent_keys(store: Store, pipeline: str, step: str) -> tuple[str, ...]:
-    """Return the keys under which a step ran, the latest first."""
+    """Return the keys under which a step ran, or took the result of another one, the latest first."""
     try:
         data = store.get(history_path(pipeline, step))
         return read_document(data, History, what="history", schema=SCHEMA).keys
@@ -37,3 +37,9 @@ def add_key(store: Store, pipeline: str, step: str, key: str) -> None:
     others = tuple(known for known in recent_keys(store, pipeline, step) if known != key)
     history = History(keys=(key, *others[: LENGTH - 1]))
     store.put(history_path(pipeline, step), write_document(history))
+
+
+def add_new_key(store: Store, pipeline: str, step: str, key: str) -> None:
+    """Remember a key as the latest of a step if it is not among those that are remembered."""
+    if key not in recent_keys(store, pipeline, step):
+        add_key(store, pipeline, step, key)

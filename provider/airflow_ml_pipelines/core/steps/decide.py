@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from airflow_ml_pipelines.core.errors import DataError, DocumentError
+from airflow_ml_pipelines.core.errors import DataError, DocumentError, StoreError
 from airflow_ml_pipelines.core.keeping.tombstones import claim
 from airflow_ml_pipelines.core.keys.diff_keys import Files
 from airflow_ml_pipelines.core.keys.differences import Explanation
 from airflow_ml_pipelines.core.keys.key import digest_key, environment_document, key_document
 from airflow_ml_pipelines.core.reuse.explain import Miss, causes_of, explain_miss
+from airflow_ml_pipelines.core.reuse.history import add_new_key
 from airflow_ml_pipelines.core.reuse.lease import Lease, LeaseDocument, acquire_lease
 from airflow_ml_pipelines.core.reuse.records import Record, find_record, forget_record, set_aside
 from airflow_ml_pipelines.core.reuse.verify import verify_record
@@ -238,6 +240,7 @@ def look_up(context: StepContext, *, dry: bool = False, explain: bool = True) ->
     :param explain: whether it is to be said in what the key differs from earlier ones.
     """
     store, key = context.workspace.store, context.key
+    run, step = context.run, context.step
     assert key is not None
     try:
         record = find_record(store, key)
@@ -246,10 +249,12 @@ def look_up(context: StepContext, *, dry: bool = False, explain: bool = True) ->
     if record is None:
         if not explain:
             return Miss(())
-        run, step = context.run, context.step
         return explain_miss(store, run.spec.family, step.id, context.document, context.files)
     problems = verify_record(context.workspace, record)
     if not problems:
+        if not dry and (record.origin.pipeline, record.origin.step) != (run.spec.family, step.id):
+            with suppress(StoreError):  # it only serves explanations
+                add_new_key(store, run.spec.family, step.id, key)
         return record
     if not dry:
         kept = set_aside(store, key, problems)
