@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 
@@ -68,10 +70,12 @@ def test_the_official_client_watches_a_pod_reads_its_log_and_events_and_patches_
 
 def test_kubectl_runs_a_pod_waits_for_it_runs_programs_in_it_and_reads_its_log(config, tmp_path):
     from servers.docker_engine import BASE_IMAGE
-    from servers.process import lacking
 
-    if shutil.which("kubectl") is None:
-        lacking("kubectl", "https://kubernetes.io/docs/tasks/tools")
+    if _kubectl_version() < (
+        1,
+        31,
+    ):  # no package of the system, and older ones run programs by another protocol
+        pytest.skip("kubectl 1.31 or later is not installed: https://kubernetes.io/docs/tasks/tools")
 
     def kubectl(*arguments, code=0, **options):
         command = [
@@ -85,15 +89,17 @@ def test_kubectl_runs_a_pod_waits_for_it_runs_programs_in_it_and_reads_its_log(c
             *arguments,
         ]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
-        assert ran.returncode == code, ran.stderr
+        assert code in (None, ran.returncode), ran.stderr
         return ran.stdout
 
     kubectl(
         "run", "one", f"--image={BASE_IMAGE}", "--restart=Never", "--command", "--", "python3", "-c", SCRIPT
     )
     kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
-    program = "import sys; open('/go', 'w'); print(sys.stdin.read().upper()); sys.exit(3)"
+    program = "import sys; print(sys.stdin.read().upper()); sys.exit(3)"
     assert kubectl("exec", "-i", "one", "--", "python3", "-c", program, input="abc", code=3) == "ABC\n"
+    # the pod may end before the program that lets it end
+    kubectl("exec", "one", "--", "python3", "-c", "open('/go', 'w')", code=None)
     assert kubectl("logs", "--follow", "one") == "begun\nended\n"
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/one", "--timeout=120s")
     assert "assigned to node-1" in kubectl("describe", "pod", "one")
@@ -101,3 +107,13 @@ def test_kubectl_runs_a_pod_waits_for_it_runs_programs_in_it_and_reads_its_log(c
     assert kubectl("get", "pods", "-l", "team=a", "-o", "name") == "pod/one\n"
     kubectl("delete", "pod", "one")
     assert kubectl("get", "pods", "-o", "name") == ""
+
+
+def _kubectl_version() -> tuple[int, ...]:
+    if shutil.which("kubectl") is None:
+        return ()
+    said = subprocess.run(
+        ["kubectl", "version", "--client", "-o", "json"], capture_output=True, check=True, text=True
+    ).stdout
+    known = json.loads(said)["clientVersion"]
+    return tuple(int(re.sub(r"\D", "", known[part])) for part in ("major", "minor"))
