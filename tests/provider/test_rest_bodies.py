@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.spec import ParameterSpec, PipelineSpec, StepSpec
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.plugin import submit
 from airflow_ml_pipelines.plugin.bodies import MOST
+from airflow_ml_pipelines.plugin.trigger import StartedRun
 
 
 @pytest.fixture
@@ -107,3 +108,19 @@ def test_a_document_of_unknown_length_is_refused_as_soon_as_it_is_too_long(clien
     pieces = (b" " * (1 << 16) for _ in range(1000))
     headers = {"content-type": "application/json"}
     assert client.post(f"{API}/pipelines/digits.1", content=pieces, headers=headers).status_code == 413
+
+
+def test_a_submission_starts_a_run_with_what_it_brings(client, monkeypatch):
+    started = []
+
+    def start_run(_, user, dag_id, run_id, conf, note):
+        started.append((user, dag_id, conf, note))
+        return StartedRun("queued", conf, is_new=True)
+
+    monkeypatch.setattr(submit, "start_run", start_run)
+    values = {"rate": 0.5, "word": "größer 🙂", "rows": {"path": "a"}}
+    body = {"ParameterAssignments": values, "Description": "x" * 1000, "Tags": {"team": "a"}}
+    answer = client.post(f"{API}/pipelines/digits.1", json=body)
+    assert (answer.status_code, answer.json()["Status"]) == (200, "NotStarted"), answer.text
+    conf = {**values, "experiment_name": "digits", "tags": {"team": "a"}}
+    assert started == [("admin", "digits.1", conf, "x" * 1000)]
