@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -94,3 +96,29 @@ def test_whatever_else_is_there_is_a_document_error_that_names_the_document(data
 def test_no_bytes_raise_anything_else(data):
     with pytest.raises(DocumentError):
         read_document(data, Note, what="note", schema=1)
+
+
+def test_many_threads_may_read_a_kind_of_document_for_the_first_time_at_once():
+    """In a process of its own: what goes wrong there is a crash."""
+    code = """
+import sys, threading
+import msgspec
+from airflow_ml_pipelines.core.documents import read_document
+sys.setswitchinterval(1e-6)
+
+def read(together, kind):
+    together.wait()
+    read_document(b'{"schema": 1, "a": {"a": {"a": 1}}}', kind, what="it", schema=1)
+
+for _ in range(200):
+    inner = msgspec.defstruct("Inner", [("a", int), ("b", "int | None", None)])
+    middle = msgspec.defstruct("Middle", [("a", inner), ("b", dict[str, inner] | None, None)])
+    kind = msgspec.defstruct("Outer", [("schema", int), ("a", middle), ("b", list[middle] | None, None)])
+    together = threading.Barrier(6)
+    threads = [threading.Thread(target=read, args=(together, kind)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

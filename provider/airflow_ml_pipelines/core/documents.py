@@ -6,6 +6,7 @@ turn into a miss with a reason; anything else that is wrong names the document a
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -72,9 +73,18 @@ def write_document(value: Any) -> bytes:
     return msgspec.json.format(data, indent=2) + b"\n" if len(data) <= PRETTY_SIZE else data
 
 
-@lru_cache(maxsize=256)
 def _decoder(kind: Any) -> Any:
+    with _MAKING:
+        return _make_decoder(kind)
+
+
+@lru_cache(maxsize=256)
+def _make_decoder(kind: Any) -> Any:
     return msgspec.json.Decoder(kind)
+
+
+_MAKING = threading.Lock()
+"""Two threads that make decoders of one type at once crash the process: msgspec gives one what the other has half made."""
 
 
 def _lower(text: str) -> str:
