@@ -25,7 +25,7 @@ demo: $(VENV)/.ready ## run the example on an Airflow of its own, three times (O
 test: lint docs test-unit fuzz test-system ## all checks and tests
 
 test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
-	$(BIN)/python -m pytest -m "not system" $(ARGS)
+	$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 
 test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow or take minutes
 	$(BIN)/python -m pytest -m system $(ARGS)

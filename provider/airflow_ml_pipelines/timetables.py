@@ -9,6 +9,7 @@ import msgspec
 import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable  # noqa: TID253
 
+from airflow_ml_pipelines.core.documents import convert
 from airflow_ml_pipelines.core.publishing.recurrence import Recurrence
 
 __all__ = ["RecurrenceTimetable"]
@@ -55,7 +56,7 @@ class RecurrenceTimetable(Timetable):  # type: ignore[misc]
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> RecurrenceTimetable:
         """Return the timetable that was serialised."""
-        return cls(msgspec.convert(data, Recurrence))
+        return cls(convert(data, Recurrence))
 
     def infer_manual_data_interval(self, *, run_after: Any) -> DataInterval:
         """Return the moment of a run that somebody starts."""

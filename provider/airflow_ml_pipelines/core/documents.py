@@ -14,7 +14,7 @@ import msgspec
 
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError
 
-__all__ = ["PRETTY_SIZE", "read_document", "write_document"]
+__all__ = ["PRETTY_SIZE", "convert", "decoder_of", "read_document", "write_document"]
 
 PRETTY_SIZE = 64 << 10
 """Bytes up to which a document is written indented, for people to read."""
@@ -45,7 +45,7 @@ def read_document(data: bytes, kind: type[_T], *, what: str, schema: int) -> _T:
                 f"{what} has schema {found}, this version of airflow-provider-ml-pipelines reads up to {schema}: "
                 "a newer version wrote it, upgrade to read it"
             )
-        document: _T = _decoder(cast("Any", kind)).decode(data)
+        document: _T = decoder_of(kind).decode(data)
     except msgspec.ValidationError as error:
         raise DocumentError(f"{what} is not what it should be: {_lower(str(error))}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -73,9 +73,20 @@ def write_document(value: Any) -> bytes:
     return msgspec.json.format(data, indent=2) + b"\n" if len(data) <= PRETTY_SIZE else data
 
 
-def _decoder(kind: Any) -> Any:
+def convert(value: object, kind: Any) -> Any:
+    """Return a plain value as another type, like ``msgspec.convert``, for any number of threads.
+
+    :raises msgspec.ValidationError: where it is no such value.
+    """
+    decoder_of(kind)
+    return msgspec.convert(value, kind)
+
+
+def decoder_of(kind: type[_T]) -> msgspec.json.Decoder[_T]:
+    """Return the decoder of a type, made once and by one thread."""
     with _MAKING:
-        return _make_decoder(kind)
+        found: msgspec.json.Decoder[_T] = _make_decoder(cast("Any", kind))
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from airflow_ml_pipelines.core.documents import convert
 from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
 from airflow_ml_pipelines.core.spec import Data, Location, ParameterSpec, RegisteredDataset
 
@@ -115,7 +116,7 @@ def read_data(value: Any) -> Data | RegisteredDataset:
         if keys == {"url"} and texts:
             return Data(locations=(Location(path=value["url"]),))
         try:
-            return msgspec.convert(value, Data | RegisteredDataset)
+            return cast("Data | RegisteredDataset", convert(value, Data | RegisteredDataset))
         except msgspec.ValidationError:
             if keys in ({"dataset"}, {"dataset", "version"}):
                 version = value.get("version")

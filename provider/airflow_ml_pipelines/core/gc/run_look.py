@@ -6,13 +6,12 @@ it needs is not known.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
 from airflow_ml_pipelines.core import layout
-from airflow_ml_pipelines.core.documents import read_document
+from airflow_ml_pipelines.core.documents import decoder_of, read_document
 from airflow_ml_pipelines.core.errors import DocumentError, NewerDocumentError, NotFoundError
 from airflow_ml_pipelines.core.files.walk import ASIDE
 from airflow_ml_pipelines.core.gc.ledger import Keeps, Result
@@ -181,7 +180,7 @@ def read_part(store: Store, path: str, kind: type[_T], schema: int) -> _T | None
     except NotFoundError:
         return None
     try:
-        part: _T = _decoder(cast("Any", kind)).decode(data)
+        part: _T = decoder_of(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         part = None  # type: ignore[assignment]
     if part is not None and part.schema <= schema:  # type: ignore[attr-defined]
@@ -194,8 +193,3 @@ def read_part(store: Store, path: str, kind: type[_T], schema: int) -> _T | None
         ) from None
     except DocumentError:
         return None
-
-
-@lru_cache(maxsize=8)
-def _decoder(kind: Any) -> Any:
-    return msgspec.json.Decoder(kind)

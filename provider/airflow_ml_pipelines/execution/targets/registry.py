@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from airflow_ml_pipelines.core.documents import convert
 from airflow_ml_pipelines.core.errors import ComputeTargetException, did_you_mean
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.targets.port import ComputeTarget
@@ -96,11 +97,12 @@ def read_options(spec: ComputeTargetSpec, kind: type[_T]) -> _T:
         if name not in known:
             raise ComputeTargetException(f"{where}: unknown option {name!r}.{did_you_mean(name, known)}")
     try:
-        return msgspec.convert(dict(spec.options), kind)
+        options: _T = convert(dict(spec.options), kind)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at ")
         option = place.strip("`").removeprefix("$.")
         raise ComputeTargetException(f"{where}: {option or 'options'}: {_lower(text)}") from None
+    return options
 
 
 def _lower(text: str) -> str:
