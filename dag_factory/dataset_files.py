@@ -104,7 +104,7 @@ def partitioned(
 
     pattern = partition_pattern(partition_format)
     for file in files:
-        yield file, {} if pattern is None else path_values(pattern, f"/{file.path}")
+        yield file, {} if pattern is None else path_values(pattern, file.label)
 
 
 def key_values(

@@ -42,6 +42,13 @@ class DataFile:
         """Its path on the datastore, or its URL."""
         return self.path if self.datastore is not None else f"{self.store.url.rstrip('/')}/{self.path}"
 
+    @property
+    def label(self) -> str:
+        """The path that people know it by, from ``/``."""
+        from airflow_ml_pipelines.core.stores.locations import known_path
+
+        return known_path(self.store, self.path)
+
 
 def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
     """Return the files of a dataset, by location and path; each has the name that a step's script finds it by.
@@ -145,7 +152,7 @@ def open_table(workspace: core.Workspace | None, data: Data) -> Iterator[Table]:
         for number, file in enumerate(files):
             local = file.store.local_path(file.path)
             place = local if local is not None else Path(folder, str(number))
-            found.append(TableFile(str(place), file.name, f"/{file.path}"))
+            found.append(TableFile(str(place), file.name, file.label))
             if local is None:
                 missing.append((file.store, file.path, place))
         download_objects(missing, "the dataset", overwrite=True, show_progress=False)

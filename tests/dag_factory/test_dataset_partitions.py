@@ -1,8 +1,11 @@
 """Names for parts of the paths of files: ``partition_format``."""
 
 from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from servers.serving import serving
 
 from airflow_ml_pipelines.core.spec import Data, Location
 from dag_factory import (
@@ -163,3 +166,22 @@ def test_it_may_stand_in_a_definition(project):
     broken = project.write("q.pipeline.yaml", text.replace("/{Country}/", "/{a}{a}/"))
     with pytest.raises(DefinitionError, match=r"(?s)q.pipeline.yaml:2.*can't be used.*q.pipeline.yaml:7"):
         PipelineDefinition.from_yaml(broken).to_spec()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *given):
+        pass
+
+
+def test_a_web_address_is_looked_at_as_a_whole(tmp_path):
+    for country, price in (("DE", 3), ("US", 4)):
+        (tmp_path / "sales" / country).mkdir(parents=True)
+        (tmp_path / "sales" / country / "day.csv").write_text(f"price\n{price}\n")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    with serving(server) as url:
+        addresses = [f"{url}/sales/{country}/day.csv" for country in ("DE", "US")]
+        files = Dataset.File.from_files(addresses, partition_format="/sales/{Country}/day.csv")
+        assert files.get_partition_key_values(["Country"]) == [{"Country": "DE"}, {"Country": "US"}]
+        table = Dataset.Tabular.from_delimited_files(addresses, partition_format="/sales/{Country}/day.csv")
+        frame = table.to_pandas_dataframe()
+    assert sorted(zip(frame["Country"], frame["price"], strict=True)) == [("DE", 3), ("US", 4)]

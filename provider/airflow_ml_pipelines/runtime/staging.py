@@ -25,7 +25,7 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError, explain_os_e
 from airflow_ml_pipelines.core.globs import is_glob
 from airflow_ml_pipelines.core.layout import segment
 from airflow_ml_pipelines.core.progress import advance, measured
-from airflow_ml_pipelines.core.stores.locations import Found, common_folders, find
+from airflow_ml_pipelines.core.stores.locations import Found, common_folders, find, known_path
 from airflow_ml_pipelines.core.stores.store import Store, check_path
 from airflow_ml_pipelines.runtime.job import Job, JobInput
 from airflow_ml_pipelines.runtime.stop import Stop
@@ -248,9 +248,11 @@ class _Input:
             place = f"{store.url.rstrip('/')}/{wanted}" if local is None else str(local)
             values.append(place)
             if local is not None:
-                parts.append({"place": place, "kind": self._find(store, path).kind, "label": "/" + wanted})
+                parts.append(
+                    {"place": place, "kind": self._find(store, path).kind, "label": known_path(store, wanted)}
+                )
             elif self.item.tabular is None:
-                parts.append({"place": place, "kind": "auto", "label": "/" + wanted})
+                parts.append({"place": place, "kind": "auto", "label": known_path(store, wanted)})
             else:  # so that reading a table needs neither fsspec nor credentials in the script's environment
                 parts.append(self._copy_of(self._find(store, path), str(self.folder / str(index))))
         return StagedInput(";".join(values), tuple(parts))
@@ -260,8 +262,12 @@ class _Input:
         os.makedirs(folder, exist_ok=True)
         self._put(files, folder, link=False)
         if found.kind == "file":
-            return {"place": os.path.join(folder, *files), "kind": "file", "label": "/" + found.path}
-        return {"place": folder, "kind": "folder", "label": "/" + found.base}
+            return {
+                "place": os.path.join(folder, *files),
+                "kind": "file",
+                "label": known_path(found.store, found.path),
+            }
+        return {"place": folder, "kind": "folder", "label": known_path(found.store, found.base)}
 
 
 def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:

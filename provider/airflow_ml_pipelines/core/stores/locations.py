@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.globs import compile_glob, glob_matcher, is_glob, split_glob
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, check_path, join
 
-__all__ = ["Found", "GlobRules", "common_folders", "find", "split_url"]
+__all__ = ["Found", "GlobRules", "common_folders", "find", "known_path", "split_url"]
 
 _SHOWN = 10
 _LOOKED_AT = 1000
@@ -134,6 +134,17 @@ def split_url(url: str) -> tuple[str, str]:
     if scheme == "file":
         path = os.fsdecode(unquote_to_bytes(path))
     return f"{scheme}{separator}{base or '/'}", path + query
+
+
+def known_path(store: Store, path: str) -> str:
+    """Return the path that people know a file by, from ``/``: on its datastore, or in its web address.
+
+    >>> known_path(open_store("https://example.org/sales/DE"), "day.csv?download=1")
+    '/sales/DE/day.csv'
+    """
+    if store.url.lower().startswith(_HTTP):
+        return unquote(urlsplit(join(store.url, path)).path)
+    return "/" + path
 
 
 class GlobRules:
