@@ -274,7 +274,9 @@ class PipelineRun:
         outcome = local.outcome if local is not None else None
         errors = list(outcome.errors.values()) if outcome is not None else []
         if self._remote is not None and not self.folder.steps():
-            raise StepFailedError(f"run {self.id} failed before its first step: see {self._remote.url}")
+            result = self.folder.read_result()
+            why = result.error if result is not None and result.error else f"see {self._remote.url}"
+            raise StepFailedError(f"run {self.id} failed before its first step: {why}")
         errors = errors or [
             step.error for step in self.get_steps() if step.get_status() == "Failed" and step.error
         ]

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from airflow_ml_pipelines.core.workspaces.server import AirflowServer
 from dag_factory import (
     DataError,
     DataPath,
@@ -27,6 +28,7 @@ from dag_factory import (
     StepFailedError,
     WorkspaceError,
 )
+from dag_factory.remote_run import RemoteRun
 
 
 class Chain:
@@ -363,6 +365,26 @@ def test_registered_outputs_become_datasets(ws, project):
     dataset = Dataset.get_by_name(ws, "kept")
     assert (dataset.version, dataset.tags, dataset.to_path()) == (1, {"a": "b"}, ["/all.txt"])
     assert run.get_pipeline_output("made").path_on_datastore.startswith("kept/")
+
+
+class Refused(RemoteRun):
+    """A run that a server ended before it had a plan."""
+
+    def status(self):
+        return "Failed"
+
+
+def test_a_run_on_a_server_that_could_not_begin_says_why(ws, project):
+    server = AirflowServer("http://localhost:1")
+    remote = Refused(server, "Flow", "run-1", "http://localhost:1/dags/Flow/runs/run-1")
+    run = PipelineRun(Experiment(ws, "Flow"), "run-1", remote=remote)
+    with pytest.raises(
+        StepFailedError, match="failed before its first step: see http://localhost:1/dags/Flow"
+    ):
+        run.wait_for_completion(show_output=False)
+    run.folder.write_result("Failed", "there is no parameter 'alhpa'")
+    with pytest.raises(StepFailedError, match="failed before its first step: there is no parameter 'alhpa'"):
+        run.wait_for_completion(show_output=False)
 
 
 def test_interrupting_the_wait_cancels_the_run(ws, project, monkeypatch):
