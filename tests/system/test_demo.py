@@ -47,9 +47,19 @@ def test_demo_runs_the_example_three_times_and_ends(tmp_path):
     assert len(reports) == 2
 
 
+def hear_of_ctrl_c():
+    """Undo what a shell does for the commands that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_demo_leaves_no_process_behind(tmp_path, number):
-    demo = subprocess.Popen([*DEMO, "--folder", tmp_path], stdout=subprocess.PIPE, text=True)
+    demo = subprocess.Popen(
+        [*DEMO, "--folder", tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_of_ctrl_c,  # noqa: PLW1509 - no thread of this process holds a lock that it takes
+    )
     for line in demo.stdout:
         if "starting Airflow" in line:
             break
