@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ API = "/ml-pipelines/api/v1"
 """Where this package's REST calls are below the server's address."""
 
 _PATIENCE = 60.0
+_PAUSES = (0.2, 0.5, 1.0, 2.0)
 _LONGEST = 2000
 
 
@@ -71,10 +73,23 @@ class AirflowServer:
     def call(self, method: str, address: str, document: Any = None) -> Any:
         """Send a request and return the answer's document.
 
+        What can be said twice is said again where the server has a trouble of its own: Airflow answers 500 where its
+        scheduler changes a run at the moment in which somebody else does.
+
         :param address: the whole address.
         :raises WorkspaceError: where there is no token.
         :raises ServerError: where there is no answer, or the call is refused; the text has the server's reason.
         """
+        for pause in _PAUSES if method != "POST" else ():
+            try:
+                return self._send(method, address, document)
+            except ServerError as error:
+                if error.status < 500:
+                    raise
+                time.sleep(pause)
+        return self._send(method, address, document)
+
+    def _send(self, method: str, address: str, document: Any) -> Any:
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
