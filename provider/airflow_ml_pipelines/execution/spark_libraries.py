@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +10,8 @@ import msgspec
 from airflow_ml_pipelines.core.databricks.code import FILE_LIBRARIES, fetch_library, open_shelf
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.spec import DatabricksSpec, StepSpec
+from airflow_ml_pipelines.core.stores.local_store import LocalStore
+from airflow_ml_pipelines.core.stores.store import join
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["bring_libraries"]
@@ -39,16 +38,8 @@ def _bring(workspace: Workspace, step: StepSpec, library: dict[str, Any]) -> dic
     data = fetch_library(workspace, shelf, uri)
     if data is None:  # what Spark itself knows where to find
         return library
-    folder = workspace.cache_directory / "libraries"
-    return {kind: str(_keep(folder / digest_bytes(data)[:32] / posixpath.basename(uri), data))}
-
-
-def _keep(file: Path, data: bytes) -> Path:
-    """Write a file as a whole, unless it is there."""
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(number, "wb") as made:
-            made.write(data)
-        os.replace(name, file)
-    return file
+    kept = LocalStore(workspace.cache_directory / "libraries")
+    path = join(digest_bytes(data)[:32], posixpath.basename(uri))
+    if kept.info(path) is None:
+        kept.put(path, data)
+    return {kind: str(kept.root / path)}

@@ -13,7 +13,7 @@ import msgspec
 from airflow_ml_pipelines._airflow import TRIGGERS_ARE_KILLED
 from airflow_ml_pipelines._tasks import TOLD, workspace_path
 from airflow_ml_pipelines.core.databricks.libraries import LIBRARY_LISTS, read_libraries
-from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
+from airflow_ml_pipelines.core.databricks.rules import FORMS, find_wrong, make_databricks
 from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import DatabricksSpec, OutputSpec, PipelineSpec, StepSpec
@@ -35,7 +35,6 @@ from airflow_ml_pipelines.operators.step_arguments import (
 
 __all__ = ["DatabricksOperator"]
 
-_FORMS = ("notebook_path", "python_script_path", "python_script_name", "main_class_name")
 _COUNTS = ("num_workers", "min_workers", "max_workers")
 
 Library = str | Mapping[str, Any]
@@ -160,8 +159,8 @@ class DatabricksOperator(StepOperator):
         **kwargs: Any,
     ) -> None:
         given = locals()
-        forms = [form for form in _FORMS if given[form] is not None]
-        check_told(kwargs.get("task_id"), step, "one of " + ", ".join(_FORMS), bool(forms))
+        forms = [form for form in FORMS if given[form] is not None]
+        check_told(kwargs.get("task_id"), step, "one of " + ", ".join(FORMS), bool(forms))
         super().__init__(
             pipeline=pipeline,
             step=step,
@@ -294,8 +293,6 @@ def _read(arguments: Mapping[str, Any], task_id: str) -> tuple[DatabricksSpec, s
         libraries = read_libraries({name: given[name] for name in LIBRARY_LISTS})
         made, script = make_databricks(given, libraries)
         msgspec.convert(msgspec.to_builtins(made), DatabricksSpec)
-    except msgspec.ValidationError as error:
-        raise DefinitionError(f"{where}: {error}") from None
-    except DefinitionError as error:
+    except (msgspec.ValidationError, DefinitionError) as error:
         raise DefinitionError(f"{where}: {error}") from None
     return made, script

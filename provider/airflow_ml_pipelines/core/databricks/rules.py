@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from airflow_ml_pipelines.core.spec import DatabricksSpec
 
-__all__ = ["Wrong", "find_wrong", "make_databricks"]
+__all__ = ["FORMS", "Wrong", "find_wrong", "make_databricks"]
 
-_FORMS = ("notebook_path", "python_script_path", "python_script_name", "main_class_name")
+FORMS = ("notebook_path", "python_script_path", "python_script_name", "main_class_name")
+"""The parameters that say what a step runs, of which it has one."""
+
 _MACHINES = (
     "spark_version",
     "node_type",
@@ -64,12 +66,12 @@ def find_wrong(given: Mapping[str, Any]) -> Iterator[Wrong]:
 
 
 def _wrong_code(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]:
-    forms = [name for name in _FORMS if name in there]
+    forms = [name for name in FORMS if name in there]
     if len(forms) != 1:
         found = " and ".join(forms) or "none of them"
         yield Wrong(
             forms[1] if forms else "notebook_path",
-            f"expected one of {', '.join(_FORMS)}, found {found}: a step runs one notebook, one script or one main class",
+            f"expected one of {', '.join(FORMS)}, found {found}: a step runs one notebook, one script or one main class",
         )
         return
     (form,) = forms

@@ -261,9 +261,8 @@ class RunFolder:
     def write_plan(self, document: PlanDocument) -> None:
         """Write the run's plan and forget what an earlier plan of the same run led to."""
         result = f"{self.path}/result.json"
-        if (
-            self.store.info(result) is not None
-        ):  # also without a plan: an earlier attempt at one may have failed
+        # also where there is no plan: an earlier attempt at one may have failed
+        if self.store.info(result) is not None:
             self.store.delete(result)
         if self.store.info(f"{self.path}/plan.json") is not None:
             self.store.delete(f"{self.path}/failed.json")
