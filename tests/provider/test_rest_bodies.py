@@ -113,8 +113,8 @@ def test_a_document_of_unknown_length_is_refused_as_soon_as_it_is_too_long(clien
 def test_a_submission_starts_a_run_with_what_it_brings(client, monkeypatch):
     started = []
 
-    def start_run(_, user, dag_id, run_id, conf, note):
-        started.append((user, dag_id, conf, note))
+    def start_run(_, access, dag_id, run_id, conf, note):
+        started.append((access.user, dag_id, conf, note))
         return StartedRun("queued", conf, is_new=True)
 
     monkeypatch.setattr(submit, "start_run", start_run)

@@ -13,8 +13,10 @@ from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa:
     DagDetails,
 )
 from airflow.api_fastapi.core_api.security import GetUserDep  # noqa: TID253
+from airflow.models.dag import DagModel  # noqa: TID253
 from fastapi import Depends, HTTPException
 
+from airflow_ml_pipelines._airflow import conf
 from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.runs.place import read_place
@@ -40,10 +42,14 @@ class MissingError(MlPipelinesError):
 
 
 class Access:
-    """What the user of a request may do."""
+    """What the user of a request may do.
+
+    Where Airflow has teams (``core.multi_team``), a DAG that belongs to one is for its users alone.
+    """
 
     def __init__(self, user: BaseUser) -> None:
         self.user = user
+        self._teams: dict[str, str | None] = {}
 
     def may(self, method: Literal["GET", "POST", "PUT"], dag_id: str, *, runs: bool = False) -> bool:
         """Return whether the user may do something with a DAG, or with its runs."""
@@ -51,10 +57,17 @@ class Access:
             get_auth_manager().is_authorized_dag(
                 method=method,
                 access_entity=DagAccessEntity.RUN if runs else None,
-                details=DagDetails(id=dag_id),
+                details=DagDetails(id=dag_id, team_name=self._team(dag_id)),
                 user=self.user,
             )
         )
+
+    def _team(self, dag_id: str) -> str | None:
+        if not conf.getboolean("core", "multi_team", fallback=False):
+            return None
+        if dag_id not in self._teams:
+            self._teams[dag_id] = DagModel.get_team_name(dag_id)
+        return self._teams[dag_id]
 
     def may_read_assets(self) -> bool:
         """Return whether the user may see Airflow's assets: data that is known to all DAGs and belongs to none."""

@@ -78,7 +78,7 @@ def _start(
         raise WorkspaceError(f"published pipeline {document.id!r} is {status.lower()}")
     conf = _conf(document, body, tags)
     run_id = _run_id(document, key)
-    run = start_run(request, access.user, document.id, run_id, conf, body.Description)
+    run = start_run(request, access, document.id, run_id, conf, body.Description)
     if not run.is_new:
         access.require("GET", document.id, runs=True)
         if run.conf != json.loads(json.dumps(conf)):

@@ -12,13 +12,9 @@ import json
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from airflow.api_fastapi.app import get_auth_manager  # noqa: TID253 - in the API server it is there
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser  # noqa: TID253
-from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: TID253
-    DagAccessEntity,
-    DagDetails,
+from airflow.api_fastapi.core_api.datamodels.dag_run import (  # noqa: TID253 - in the API server it is there
+    TriggerDAGRunPostBody,
 )
-from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody  # noqa: TID253
 from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run  # noqa: TID253
 from airflow.api_fastapi.logging.decorators import action_logging  # noqa: TID253
 from airflow.models.dag import DagModel  # noqa: TID253
@@ -26,12 +22,13 @@ from airflow.models.dag_version import DagVersion  # noqa: TID253
 from airflow.models.dagrun import DagRun  # noqa: TID253
 from airflow.models.serialized_dag import SerializedDagModel  # noqa: TID253
 from airflow.utils.session import create_session  # noqa: TID253
-from fastapi import HTTPException, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
+from airflow_ml_pipelines.plugin.access import Access
 
 __all__ = ["StartedRun", "UnknownDagError", "start_run"]
 
@@ -56,7 +53,7 @@ class StartedRun(NamedTuple):
 
 
 def start_run(
-    request: Request, user: BaseUser, dag_id: str, run_id: str, conf: dict[str, Any], note: str | None
+    request: Request, access: Access, dag_id: str, run_id: str, conf: dict[str, Any], note: str | None
 ) -> StartedRun:
     """Start a run of a DAG, or return the one that has the id already.
 
@@ -68,13 +65,13 @@ def start_run(
     try:
         with create_session(scoped=False) as session:
             _check_dag(session, dag_id)
-            _check_user(session, user, dag_id)
-            asyncio.run(_log_action(_as_received(dag_id, body), session, user))
+            access.require("POST", dag_id, runs=True)
+            asyncio.run(_log_action(_as_received(dag_id, body), session, access.user))
             run = trigger_dag_run(
                 dag_id=dag_id,
                 body=TriggerDAGRunPostBody.model_validate(body),
                 dag_bag=_Dags(),
-                user=user,
+                user=access.user,
                 session=session,
                 request=request,
             )
@@ -97,17 +94,6 @@ def _check_dag(session: Session, dag_id: str) -> None:
         raise UnknownDagError(dag_id)
     if paused:
         raise WorkspaceError(f"DAG {dag_id!r} is paused, a run of it would wait for ever: unpause it first")
-
-
-def _check_user(session: Session, user: BaseUser, dag_id: str) -> None:
-    team = DagModel.get_team_name(dag_id, session=session)
-    if not get_auth_manager().is_authorized_dag(
-        method="POST",
-        access_entity=DagAccessEntity.RUN,
-        details=DagDetails(id=dag_id, team_name=team),
-        user=user,
-    ):
-        raise HTTPException(403, "Forbidden")
 
 
 def _as_received(dag_id: str, body: dict[str, Any]) -> Request:
