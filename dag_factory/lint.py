@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from airflow_ml_pipelines.written.problems import Problem
 from airflow_ml_pipelines.written.source import Finding
 
 if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.definition import PipelineDefinition
+    from dag_factory.names import WorkspaceNames
+    from dag_factory.pipeline import Pipeline
 
 __all__ = ["find_definitions", "lint_files"]
 
@@ -36,41 +40,83 @@ def find_definitions(paths: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def lint_files(files: Iterable[Path]) -> dict[Path, tuple[Finding, ...]]:
-    """Return what is wrong with each file: a definition, a Python file with pipelines, a workspace file."""
-    named: dict[str, Path] = {}
-    return {file: _lint(file, named) for file in files}
+def lint_files(files: Iterable[Path], names: WorkspaceNames | None = None) -> dict[Path, tuple[Finding, ...]]:
+    """Return what is wrong with each file: a definition, a Python file with pipelines, a workspace file.
 
-
-def _lint(file: Path, named: dict[str, Path]) -> tuple[Finding, ...]:
-    """Return what is wrong with a file.
-
-    :param named: the files so far by the names of their pipelines; this one is added.
+    :param names: looks up datastores, datasets, environments and compute targets; None to leave that.
     """
+    linter = _Linter()
+    found = {file: linter.lint(file) for file in files}
+    if names is not None:
+        found |= {file: linter.lint_names(file, names) for file in linter.sound}
+    return found
+
+
+class _Linter:
+    """Checks files, and when all are known the names in them.
+
+    :ivar sound: what those files have in which nothing is wrong so far.
+    """
+
+    def __init__(self) -> None:
+        self.sound: dict[Path, PipelineDefinition | list[Pipeline]] = {}
+        self._named: dict[str, Path] = {}
+        self._made: set[str] = set()
+
+    def lint(self, file: Path) -> tuple[Finding, ...]:
+        """Return what is wrong with a file in itself, and with its pipeline's name."""
+        with _findings(file) as found:
+            if file.suffix == ".py":
+                self._lint_python(file)
+            elif file.name == "workspace.yaml":
+                from airflow_ml_pipelines.workspace_file import load_workspace
+
+                load_workspace(file)
+            else:
+                self._lint_definition(file)
+        return tuple(found)
+
+    def lint_names(self, file: Path, names: WorkspaceNames) -> tuple[Finding, ...]:
+        """Return what is wrong with names in a file in which nothing else is wrong."""
+        sound = self.sound[file]
+        with _findings(file) as found:
+            if isinstance(sound, list):
+                errors = [text for pipeline in sound for text in names.find_errors(pipeline, self._made)]
+                found += [_without_place(file, text) for text in errors]
+            else:
+                sound.refuse(names.find_problems(sound, self._made))
+        return tuple(found)
+
+    def _lint_python(self, file: Path) -> None:
+        from dag_factory.target import pipelines_in
+
+        pipelines = list(pipelines_in(file).values())
+        for pipeline in pipelines:
+            self._add(pipeline.to_spec())
+        self.sound[file] = pipelines
+
+    def _lint_definition(self, file: Path) -> None:
+        from dag_factory.definition import PipelineDefinition
+
+        definition = PipelineDefinition.from_yaml(file)
+        self._add(definition.to_spec())
+        _check_name(definition, file, self._named)
+        self.sound[file] = definition
+
+    def _add(self, spec: PipelineSpec) -> None:
+        outputs = (output for step in spec.steps for output in step.outputs)
+        self._made |= {output.register.name for output in outputs if output.register is not None}
+
+
+@contextmanager
+def _findings(file: Path) -> Iterator[list[Finding]]:
+    """Yield a list, to which is added what an error says that ends the block."""
+    found: list[Finding] = []
     try:
-        if file.suffix == ".py":
-            from dag_factory.target import pipelines_in
-
-            for pipeline in pipelines_in(file).values():
-                pipeline.to_spec()
-        elif file.name == "workspace.yaml":
-            from airflow_ml_pipelines.workspace_file import load_workspace
-
-            load_workspace(file)
-        else:
-            _lint_definition(file, named)
+        yield found
     except MlPipelinesError as error:
-        findings = tuple(item for item in error.findings if isinstance(item, Finding))
-        return findings or (_without_place(file, str(error)),)
-    return ()
-
-
-def _lint_definition(file: Path, named: dict[str, Path]) -> None:
-    from dag_factory.definition import PipelineDefinition
-
-    definition = PipelineDefinition.from_yaml(file)
-    definition.to_spec()
-    _check_name(definition, file, named)
+        placed = [item for item in error.findings if isinstance(item, Finding)]
+        found += placed or [_without_place(file, str(error))]
 
 
 def _check_name(definition: PipelineDefinition, file: Path, named: dict[str, Path]) -> None:

@@ -25,6 +25,11 @@ def add(commands: Commands) -> None:
         help="a *.pipeline.yaml, a file.py, a workspace.yaml, or a folder of definitions",
     )
     parser.add_argument(
+        "--workspace",
+        metavar="PATH",
+        help="a workspace.yaml or its folder, in which names are looked up (the nearest above each file)",
+    )
+    parser.add_argument(
         "--format",
         choices=("text", "json", "github"),
         default="text",
@@ -34,11 +39,14 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from dag_factory.lint import find_definitions, lint_files
+    from dag_factory.names import WorkspaceNames
 
     files = find_definitions(options.path)
     if not files:
         raise UsageError(f"there is no *.pipeline.yaml in {', '.join(options.path)}")
-    found = lint_files(files)
+    names = WorkspaceNames(options.workspace)
+    found = lint_files(files, names)
+    sys.stderr.writelines(f"note: {text}\n" for text in names.notes)
     findings = [finding for group in found.values() for finding in group]
     if options.format == "json":
         _print_json(len(files), findings)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -116,3 +117,122 @@ def test_what_airflow_would_leave_out_is_left_out_without_it(folder, monkeypatch
     code = "import sys; from dag_factory.cli import main; code = main(['lint', '.']); assert 'airflow' not in sys.modules; sys.exit(code)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == (1 if place == "neither" else 0), done.stderr
+
+
+WORKSPACE = """
+    name: w
+    compute_targets: {gpu-cluster: {type: docker}}
+    environments: {sklearn: {pip: [scikit-learn]}}
+    datastores: {lake: data}
+"""
+NAMES = """
+    default_compute_target: gpu-clustr
+    parameters:
+      where: {type: data, default: {datastore: laek, path: x}}
+    data:
+      one: {datastore: laek, path: a}
+      two: {paths: [{datastore: laek, path: b}, {datastore: lake, path: b}]}
+      three: {dataset: gone}
+      four: {dataset: made}
+    steps:
+      a:
+        script: a.py
+        compute_target: gpu-cluster
+        environment: sklern
+        inputs: {four: four, one: one, two: two}
+        parameters: {datastore: no-name-of-one, compute_target: likewise}
+        outputs: {out: {datastore: lake, register: made}, out2: {datastore: laek}}
+      b: {script: a.py, environment: AzureML-Minimal, compute_target: local, inputs: {x: three}}
+"""
+
+
+def complaints(text):
+    """The line, place and message of each finding."""
+    return re.findall(r"pipeline\.yaml:(\d+):\d+: (.*?) in workspace", text)
+
+
+def test_names_are_looked_up_in_the_workspace_in_reach(folder, capsys):
+    folder.write("p/names.pipeline.yaml", NAMES)
+    folder.write("p/a.py")
+    assert main(["lint", "."]) == 0  # there is no workspace
+    folder.write("workspace.yaml", WORKSPACE)
+    capsys.readouterr()
+    assert main(["lint", "."]) == 1
+    said = capsys.readouterr()
+    assert complaints(said.out) == [
+        ("1", "default_compute_target: there is no compute target 'gpu-clustr'"),
+        ("3", "parameters.where.default.datastore: there is no datastore 'laek'"),
+        ("5", "data.one.datastore: there is no datastore 'laek'"),
+        ("6", "data.two.paths[0].datastore: there is no datastore 'laek'"),
+        ("7", "data.three.dataset: there is no dataset 'gone'"),
+        ("13", "steps.a.environment: there is no environment 'sklern'"),
+        ("16", "steps.a.outputs.out2.datastore: there is no datastore 'laek'"),
+    ]
+    assert "Did you mean 'gpu-cluster'?" in said.out
+    assert "Did you mean 'sklearn'?" in said.out
+    assert said.out.endswith("1 of 2 definitions without errors\n")
+    assert said.err == ""
+    assert not (folder.folder / ".ml-pipelines").exists()  # nothing is made
+
+
+def test_a_workspace_may_be_given(folder, capsys, tmp_path):
+    folder.write("good.pipeline.yaml", GOOD.replace("a.py}", "a.py, compute_target: gpu-cluster}"))
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "workspace.yaml").write_text("name: other\n")
+    folder.write("workspace.yaml", WORKSPACE)
+    assert main(["lint", "."]) == 0
+    capsys.readouterr()
+    assert main(["lint", "--workspace", str(tmp_path / "w"), "."]) == 1
+    assert "there is no compute target 'gpu-cluster' in workspace 'other'" in capsys.readouterr().out
+    assert main(["lint", "--workspace", "gone", "."]) == 1
+    assert "there is no workspace file" in capsys.readouterr().err
+
+
+def test_names_that_code_registered_are_known(folder, ws, capsys):
+    from airflow_ml_pipelines.core.spec import EnvironmentSpec
+    from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
+
+    ws.core.register_compute_target(ComputeTargetSpec("mine", "docker"))
+    ws.core.register_environment(EnvironmentSpec(name="env"))
+    folder.write(
+        "good.pipeline.yaml", "steps: {a: {script: a.py, compute_target: mine, environment: env:1}}\n"
+    )
+    assert main(["lint", "."]) == 0
+    folder.write(
+        "good.pipeline.yaml", "steps: {a: {script: a.py, compute_target: mine, environment: env:2}}\n"
+    )
+    capsys.readouterr()
+    assert main(["lint", "."]) == 1
+    assert "has no version 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["nme: w\n", "root: s3://bucket/x\nroot_is: wrong\n"])
+def test_a_workspace_that_is_wrong_is_a_note(folder, capsys, text):
+    folder.write("workspace.yaml", text)
+    assert main(["lint", "."]) == 0
+    assert "note: names of things of the workspace are not looked up" in capsys.readouterr().err
+
+
+def test_a_root_that_can_not_be_opened_is_a_note_where_it_would_be_needed(folder, capsys, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    root = 'root: {url: "s3://bucket/x", credentials: {key: "env:NO_SUCH_KEY"}}\n'
+    folder.write("workspace.yaml", f"{root}compute_targets: {{box: {{type: docker}}}}\n")
+    folder.write("good.pipeline.yaml", "steps: {a: {script: a.py, compute_target: box}}\n")
+    assert main(["lint", "."]) == 0
+    assert capsys.readouterr().err == ""
+    folder.write("good.pipeline.yaml", "steps: {a: {script: a.py, compute_target: boxx}}\n")
+    assert main(["lint", "."]) == 0
+    assert "NO_SUCH_KEY" in capsys.readouterr().err
+
+
+def test_the_names_of_a_python_file_are_looked_up_in_its_own_workspace(folder, ws, capsys):
+    folder.write(
+        "named.py",
+        """
+        from dag_factory import Pipeline, PythonScriptStep, Workspace
+        step = PythonScriptStep("a.py", name="one", source_directory=".", compute_target="locl")
+        pipeline = Pipeline(Workspace.from_config(), [step], name="p")
+        """,
+    )
+    assert main(["lint", "named.py"]) == 1
+    assert "named.py:1:1: step 'one': there is no compute target 'locl'" in capsys.readouterr().out
