@@ -77,10 +77,14 @@ def test_azure_connections_with_a_key_and_with_a_service_principal(connection):
 def test_google_connections(connection):
     key = {"type": "service_account"}
     assert connection(
-        {"conn_type": "google_cloud_platform", "extra": {"keyfile_dict": json.dumps(key), "project": "p"}}
+        {
+            "conn_type": "google_cloud_platform",
+            "extra": {"keyfile_dict": json.dumps(key), "project": "p", "endpoint_url": "http://localhost:1"},
+        }
     ) == {
         "token": key,
         "project": "p",
+        "endpoint_url": "http://localhost:1",
     }
 
 

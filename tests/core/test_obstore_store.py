@@ -1,5 +1,6 @@
 """What only object stores do: buckets, credentials, large objects, folders of a data lake."""
 
+import json
 import random
 
 import obstore
@@ -10,7 +11,7 @@ from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.stores.open import open_store
 
 
-@pytest.fixture(params=["s3", "azurite"])
+@pytest.fixture(params=["s3", "azurite", "gcs"])
 def server(request):
     return request.getfixturevalue(request.param)
 
@@ -69,11 +70,8 @@ def cut(server, tmp_path):
     """A store behind a server that can be told to cut connections, and that server."""
     url = f"{server.bucket('objects')}/{tmp_path.name}"
     with faulty_server(server.port) as before:
-        options = {
-            name: value.replace(f":{server.port}", f":{before.port}")
-            for name, value in server.options.items()
-        }
-        yield open_store(url, **options), before
+        text = json.dumps(server.options).replace(f":{server.port}", f":{before.port}")
+        yield open_store(url, **json.loads(text)), before
 
 
 @pytest.mark.parametrize("mode", ["reset", "answer lost"])
@@ -103,6 +101,17 @@ def test_a_server_that_cuts_every_connection_is_named(cut):
         StoreError, match="http://127.0.0.1:[0-9]+ does not answer, or cuts connections: start"
     ):
         store.create("made", b"")
+
+
+def test_what_another_removes_meanwhile_is_no_error(store, monkeypatch):
+    for number in range(3):
+        store.put(f"folder/{number}", b"x")
+    listed = list(store.walk("folder"))
+    store.delete("folder/0")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "walk", lambda *_, **__: iter(listed))
+        store.remove("folder")
+    assert list(store.walk("folder")) == []
 
 
 def test_large_objects_come_back_as_they_were(store, tmp_path):

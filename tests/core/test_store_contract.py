@@ -56,20 +56,23 @@ def make_store(kind, folder, server):
     if kind == "azurite":
         url = server("azurite").bucket("contract")
         return open_store(f"{url}/{next(_numbers)}", **server("azurite").options)
+    if kind == "gcs":
+        return open_store(f"{server('gcs').bucket('contract')}/{next(_numbers)}", **server("gcs").options)
     if kind == "sftp":
         return open_store(f"{server('sftp').url}/{next(_numbers)}", **server("sftp").options)
     return open_store(f"{kind}/{secrets.token_hex(4)}")
 
 
 LOCAL = ["local", "fsspec-local", "memory"]
-KINDS = [*LOCAL, "s3", "azurite", "sftp", *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
+SERVERS = ["s3", "azurite", "gcs", "sftp"]
+KINDS = [*LOCAL, *SERVERS, *os.environ.get("ML_PIPELINES_TEST_STORE", "").split()]
 
 
 @pytest.fixture(params=KINDS)
 def store(request, tmp_path) -> Store:
     store = make_store(request.param, tmp_path, request.getfixturevalue)
     yield store
-    if request.param not in ("s3", "azurite", "sftp"):  # which end with the tests
+    if request.param not in SERVERS:  # which end with the tests
         for info in list(store.walk()):
             store.delete(info.path)
 
@@ -301,7 +304,7 @@ class TestListing:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("kind", ["s3", "azurite"])
+@pytest.mark.parametrize("kind", ["s3", "azurite", "gcs"])
 def test_ten_thousand_objects_are_listed_page_by_page(kind, tmp_path, request):
     store = make_store(kind, tmp_path, request.getfixturevalue)
     wanted = [f"{number % 3}/{number:05}" for number in range(10_000)]

@@ -84,6 +84,8 @@ PAIRS = [
     ("local", "azurite"),
     ("azurite", "s3"),
     ("azurite", "azurite"),
+    ("local", "gcs"),
+    ("gcs", "s3"),
     ("memory", "s3"),
 ]
 
@@ -115,6 +117,18 @@ def test_a_service_copies_from_bucket_to_bucket_by_itself(kind, tmp_path, reques
     transfers.run()
     assert transfers.there() == FILES
     assert transfers.run().copied == 0
+
+
+@pytest.mark.parametrize("kind", ["s3", "azurite", "gcs"])
+def test_a_service_copies_within_a_bucket_by_itself(kind, tmp_path, request, monkeypatch):
+    source = make_store(kind, tmp_path, request.getfixturevalue)
+    target = open_store(f"{source.url}-copy", **request.getfixturevalue(kind).options)
+    for name, data in FILES.items():
+        source.put(f"in/{name}", data)
+    monkeypatch.setattr(streams, "_read", None)  # nothing comes here
+    transfers = Transfers(tmp_path, source, target)
+    transfers.run()
+    assert transfers.there() == FILES
 
 
 def test_a_blob_that_changes_before_it_is_copied_is_named(tmp_path, request):

@@ -1,4 +1,4 @@
-"""Every way to pass data to a step and from it, with the workspace's root and its datastores on S3 and on Azure."""
+"""Every way to pass data to a step and from it, with the workspace's root and its datastores on object stores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pathlib.Path(sys.argv[1], "t.csv").write_text("x,y\\n1,a\\n2,b\\n")
 """
 
 
-@pytest.fixture(params=["s3", "azurite"])
+@pytest.fixture(params=["s3", "azurite", "gcs"])
 def far(request, project, tmp_path, monkeypatch):
     """A workspace whose root is on a server, and a datastore on another bucket of it."""
     server = request.getfixturevalue(request.param)

@@ -138,7 +138,7 @@ def test_where_no_leases_and_documents_are_kept_they_need_not_hold(tmp_path, kin
     assert [finding.level for finding in found] == ["ok"]
 
 
-@pytest.mark.parametrize("kind", ["local", "memory", "s3", "azurite"])
+@pytest.mark.parametrize("kind", ["local", "memory", "s3", "azurite", "gcs"])
 @pytest.mark.parametrize("root", [True, False])
 def test_a_good_store_is_found_good_and_left_as_it_was(tmp_path, request, kind, root):
     if kind == "local":

@@ -50,7 +50,7 @@ def counts(report):
     return {key: tally.count for key, tally in sorted(report.tallies.items()) if key[1] != "lease"}
 
 
-@pytest.fixture(params=["s3", "azurite"])
+@pytest.fixture(params=["s3", "azurite", "gcs"])
 def far(request, tmp_path, monkeypatch):
     server = request.getfixturevalue(request.param)
     monkeypatch.setenv("ML_PIPELINES_CACHE", str(tmp_path / "cache"))

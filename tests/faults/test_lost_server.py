@@ -59,7 +59,7 @@ class Place:
         assert (shop.outputs(), shop.findings()) == (shop.expected(), []), at
 
 
-@pytest.fixture(scope="module", params=["s3", "azurite"])
+@pytest.fixture(scope="module", params=["s3", "azurite", "gcs"])
 def place(request, tmp_path_factory):
     server = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp("place")

@@ -1,4 +1,4 @@
-"""Pipelines of a real Airflow whose root is on S3 and on Azure, opened with connections that Airflow keeps."""
+"""Pipelines of a real Airflow whose root is on S3, on Azure and on Google Cloud Storage, opened with connections that Airflow keeps."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ source, target = map(pathlib.Path, sys.argv[1:])
 files = sorted(file for file in source.rglob("*") if file.is_file())
 (target / "all.txt").write_text("".join(file.read_text() for file in files))
 """
-SERVERS = ("s3", "azurite")
+SERVERS = ("s3", "azurite", "gcs")
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory, s3, azurite, new_database):
+def started(tmp_path_factory, s3, azurite, gcs, new_database):
     folder = tmp_path_factory.mktemp("far")
     dags = folder / "dags"
     connections = {}
-    for name, server in zip(SERVERS, (s3, azurite), strict=True):
+    for name, server in zip(SERVERS, (s3, azurite, gcs), strict=True):
         place = dags / name
         place.mkdir(parents=True)
         url = f"{server.bucket('airflow')}/{folder.name}"
@@ -109,6 +109,7 @@ def test_a_root_elsewhere_is_opened_with_a_connection_of_airflow(started, name):
     logs = "".join(airflow.task_log(dag_id, first, task) for task in ("plan", "prepare.run", "publish.run"))
     assert "AccountKey=Eby8" not in logs
     assert "testing-secret" not in logs
+    assert "PRIVATE KEY" not in logs
 
 
 @pytest.mark.parametrize("name", SERVERS)

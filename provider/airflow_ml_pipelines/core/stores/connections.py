@@ -10,7 +10,8 @@ type of the connection                   for URLs               fields
                                                                 ``sas_token`` or ``connection_string``; or extra
                                                                 ``tenant_id`` with login and password (a service
                                                                 principal); host where it is no public account
-``google_cloud_platform``, ``gcs``       gs, gcs                extra ``key_path`` or ``keyfile_dict``; ``project``
+``google_cloud_platform``, ``gcs``       gs, gcs                extra ``key_path`` or ``keyfile_dict``; ``project``,
+                                                                ``endpoint_url``
 ``ssh``, ``sftp``                        sftp, ssh              host, port, login, password or extra ``key_file`` or
                                                                 ``private_key``; extra ``host_key``, without which
                                                                 ``~/.ssh/known_hosts`` has to have the server's
@@ -211,7 +212,11 @@ def _read_google(_: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
             keyfile = json.loads(keyfile)
         except ValueError:
             raise _MissingError("a key: extra 'keyfile_dict' is no JSON") from None
-    return {"token": keyfile or extra.get("key_path"), "project": extra.get("project")}
+    return {
+        "token": keyfile or extra.get("key_path"),
+        "project": extra.get("project"),
+        "endpoint_url": extra.get("endpoint_url"),
+    }
 
 
 def _read_ssh(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from airflow_ml_pipelines.core.stores.credentials import mask_url
 from airflow_ml_pipelines.core.stores.cut_connections import explain_cut, try_again
 from airflow_ml_pipelines.core.stores.meta import WEAK
 from airflow_ml_pipelines.core.stores.obstore_options import ObjectStoreConfig
+from airflow_ml_pipelines.core.stores.parallel import each
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, check_path, is_unfinished, probe_clock
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ObstoreStore:
                     return None
         except NotFoundError:
             return None
-        return _object_info(target, meta)
+        return self._told(target, meta)
 
     def walk(self, path: str = "", *, unfinished: bool = False) -> Iterator[ObjectInfo]:
         folder = check_path(path)
@@ -111,7 +112,7 @@ class ObstoreStore:
                     name = meta["path"]
                     # some tools mark a folder with an object of its name
                     if name not in ("", folder) and (unfinished or not is_unfinished(name)):
-                        yield _object_info(name, meta)
+                        yield self._told(name, meta)
 
     def folders(self, path: str = "") -> list[str]:
         folder = check_path(path)
@@ -132,7 +133,13 @@ class ObstoreStore:
     def _remove(self, folder: str) -> None:
         infos = self.walk(folder, unfinished=True)
         while batch := [info.path for info in itertools.islice(infos, _LISTED)]:
-            obstore.delete(self.client, batch)
+            try:
+                obstore.delete(self.client, batch)
+            except (
+                FileNotFoundError
+            ):  # Azure and Google say so of one that somebody else removed, and may leave others
+                for _ in each(self, self.delete, batch):
+                    pass
 
     def open(self, path: str) -> BinaryIO:
         with self.errors(path, "read"):
@@ -168,6 +175,15 @@ class ObstoreStore:
     def clock(self) -> float:
         """Return the time that the store gives an object written now; some know whole seconds only."""
         return probe_clock(self)
+
+    def _told(self, path: str, meta: ObjectMeta) -> ObjectInfo:
+        modified = meta["last_modified"].timestamp()
+        if (
+            self.config.kind == "gcs"
+        ):  # which tells milliseconds in a listing, and whole seconds of one object
+            modified = float(int(modified))
+        version = object_version(meta["e_tag"], meta["version"]) or f"{WEAK}{modified!r}-{meta['size']}-"
+        return ObjectInfo(path, meta["size"], version, modified)
 
     def _existing(self, path: str) -> str:
         target = check_path(path)
@@ -312,10 +328,3 @@ def object_version(tag: str | None, version: str | None) -> str:
     """Return the strong version that an ETag and a version id are, "" where they are none."""
     plain = (tag or "").strip('"')
     return (version if plain.startswith("W/") else plain or version) or ""
-
-
-def _object_info(path: str, meta: ObjectMeta) -> ObjectInfo:
-    modified = meta["last_modified"].timestamp()
-    strong = object_version(meta["e_tag"], meta["version"])
-    version = strong or f"{WEAK}{modified!r}-{meta['size']}-"
-    return ObjectInfo(path, meta["size"], version, modified)
