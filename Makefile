@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 SERVERS := tests/servers/node_modules
+SPARK_JARS := tests/servers/spark_jars
 
 # tests are the same whatever Airflow or workspace the surroundings have
 export AIRFLOW_HOME := $(CURDIR)/.airflow
@@ -27,7 +28,7 @@ test: lint docs test-unit fuzz test-system ## all checks and tests
 test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 
-test-system: $(VENV)/.ready $(SERVERS)/.ready ## tests that start an Airflow or take minutes
+test-system: $(VENV)/.ready $(SERVERS)/.ready $(SPARK_JARS)/.ready ## tests that start an Airflow or take minutes
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 test-oldest: $(OLDEST)/.ready $(SERVERS)/.ready ## tests with the oldest Airflow that is supported
@@ -55,7 +56,7 @@ bench: $(VENV)/.ready ## measure against peers, into benchmarks/results.json (AR
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) $(OLDEST) $(SERVERS) .airflow .demo .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(OLDEST) $(SERVERS) $(SPARK_JARS) .airflow .demo .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml
@@ -69,3 +70,9 @@ $(SERVERS)/.ready: tests/servers/package.json
 	@if command -v npm >/dev/null; then \
 		npm install --prefix tests/servers --no-package-lock --no-audit --no-fund --loglevel=error && touch $@; \
 	else echo "npm is not installed: no tests with Azurite"; fi
+
+# JARs with which Spark opens S3; without them the tests that need them say so
+$(SPARK_JARS)/.ready: $(SPARK_JARS).txt | $(VENV)/.ready
+	@UV_SYSTEM_CERTS=true $(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python \
+		--target $(SPARK_JARS) --requirements $< && touch $@ \
+		|| echo "no package index has the JARs of $<: no tests with Spark on S3"

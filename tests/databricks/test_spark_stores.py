@@ -1,17 +1,13 @@
 """Spark on object stores and on clusters: rights, JARs and masters."""
 
-import os
-from pathlib import Path
-
 import pytest
-from servers.spark import standalone_cluster
+from servers.spark import s3_conf, s3_jars, standalone_cluster
 
 from airflow_ml_pipelines.core.spec import DatabricksSpec
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.targets.spark import SparkOptions, spark_variables
 from airflow_ml_pipelines.execution.targets.spark_stores import explain_missing, store_access
 
-JARS = "ML_PIPELINES_TEST_SPARK_JARS"  # a folder with hadoop-aws and the bundle of AWS's SDK
 S3 = "spark.hadoop.fs.s3a.bucket.b."
 AZURE = "spark.hadoop.fs.azure."
 HOST = "acc.dfs.core.windows.net"
@@ -243,19 +239,7 @@ def test_a_store_without_its_jars_is_told_with_what_to_give(project, on_s3):
 
 @pytest.mark.system
 def test_spark_reads_and_writes_s3_with_the_rights_of_the_datastore(project, on_s3):
-    if not os.environ.get(JARS):
-        pytest.skip(f"set {JARS} to a folder with hadoop-aws and the bundle of AWS's SDK")
-    jars = [str(file) for file in Path(os.environ[JARS]).glob("*.jar")]
-    # what Hadoop 3.5 says with units, JARs of an earlier one read as plain numbers
-    old = {
-        "threads.keepalivetime": 60,
-        "connection.establish.timeout": 5000,
-        "connection.timeout": 200000,
-        "connection.request.timeout": 0,
-        "connection.ttl": 300000,
-        "multipart.purge.age": 86400,
-    }
-    texts(project, jars=jars, conf={f"spark.hadoop.fs.s3a.{name}": value for name, value in old.items()})
+    texts(project, jars=s3_jars(), conf=s3_conf())
     on_s3()
     outcome = project.run(project.clean(target="spark"))
     assert outcome.errors == {}

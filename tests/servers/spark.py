@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on this machine: a master and one worker, by PySpark's own programs."""
+"""Spark for tests: a standalone cluster of this machine, and what opens an S3 server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from servers.process import lacking
+
 _SECONDS = 180
+_JARS = Path(__file__).parent / "spark_jars" / "sagemaker_pyspark" / "jars"
+# what Hadoop says with units since 3.4, these JARs of an earlier one read as plain numbers
+_PLAIN = {
+    "threads.keepalivetime": 60,
+    "connection.establish.timeout": 5000,
+    "connection.timeout": 200000,
+    "connection.request.timeout": 0,
+    "connection.ttl": 300000,
+    "multipart.purge.age": 86400,
+}
 _DEPLOY = "org.apache.spark.deploy"
 
 
@@ -25,6 +37,21 @@ def standalone_cluster(folder: Path) -> Iterator[str]:
         log = _start(ends, folder, "worker", [f"{_DEPLOY}.worker.Worker", *words])
         _wait(log, r"Successfully registered with master (\S+)")
         yield address
+
+
+def s3_jars() -> list[str]:
+    """Return the JARs with which Spark opens S3."""
+    found = [
+        str(file) for name in ("hadoop-aws", "aws-java-sdk-bundle") for file in _JARS.glob(f"{name}-*.jar")
+    ]
+    if len(found) != 2:
+        lacking("hadoop-aws", "make tests/servers/spark_jars/.ready")
+    return found
+
+
+def s3_conf() -> dict[str, str | int]:
+    """Return the configuration that these JARs need."""
+    return {f"spark.hadoop.fs.s3a.{name}": value for name, value in _PLAIN.items()}
 
 
 def _start(ends: contextlib.ExitStack, folder: Path, name: str, words: list[str]) -> Path:
