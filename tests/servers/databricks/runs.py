@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -45,6 +46,7 @@ class Runs:
         self.tokens: dict[str, int] = {}
         self.clusters: dict[str, dict] = {}
         self.libraries: dict[str, list[dict]] = {}
+        self.spark = ["--master", "local[1]", "--conf", "spark.ui.enabled=false"]
 
     def submit(self, body: dict) -> dict:
         _check(body)
@@ -228,18 +230,16 @@ class Run:
                 raise RefusedError(404, "RESOURCE_DOES_NOT_EXIST", f"{missing} does not exist")
             file = jars[0]
             words = [
-                "--master",
-                "local[1]",
-                "--conf",
-                "spark.ui.enabled=false",
+                *self.runs.spark,
                 "--jars",
                 ",".join(map(str, jars)),
+                "--class",
+                given["main_class_name"],
             ]
-            words += ["--class", given["main_class_name"], file]
-            command = [find_spark_submit(), *words, *given.get("parameters", [])]
+            command = [find_spark_submit(), *words, file, *given.get("parameters", [])]
         variables = {**os.environ, **self.task.get("new_cluster", {}).get("spark_env_vars", {})}
         variables["PYSPARK_PYTHON"] = sys.executable
-        variables["PYSPARK_SUBMIT_ARGS"] = "--master local[1] --conf spark.ui.enabled=false pyspark-shell"
+        variables["PYSPARK_SUBMIT_ARGS"] = shlex.join([*self.runs.spark, "pyspark-shell"])
         self._follow([str(word) for word in command], variables, file.parent)
         if result.is_file():
             self.result = result.read_text()

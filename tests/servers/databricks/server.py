@@ -8,7 +8,7 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -93,6 +93,11 @@ class DatabricksServer:
     def fail(self, faults: Faults) -> None:
         """Let things go wrong from now on."""
         self.faults = self.runs.faults = faults
+
+    def configure(self, conf: dict, jars: Sequence[str]) -> None:
+        """Give every cluster a configuration of Spark and JARs, as who looks after a Databricks workspace does."""
+        words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+        self.runs.spark += [*words, "--conf", f"spark.jars={','.join(jars)}"]
 
     def notebook(self, path: str, source: str) -> None:
         """Put a notebook into the workspace, as somebody who edits it there does."""
