@@ -26,7 +26,7 @@ assert len(dags) == int(sys.argv[2]), len(dags)
 """
 
 OURS = {
-    "prepare": "from dag_factory import load_pipelines\nimport dag_factory.compile\n"
+    "prepare": "from dag_factory import load_pipelines\nimport dag_factory.dags.compile\n"
     "import airflow_ml_pipelines.operators.plan, airflow_ml_pipelines.operators.python_script\n"
     "import airflow_ml_pipelines.sensors.reuse",
     "work": "dags = load_pipelines(sys.argv[1])",

@@ -139,7 +139,7 @@ def measure_runs(top: Path) -> list[Result]:
     from airflow_ml_pipelines.core.runs.new_run import new_run
     from airflow_ml_pipelines.execution.runner import run_pipeline
     from airflow_ml_pipelines.workspace_file import load_workspace
-    from dag_factory.definition import PipelineDefinition
+    from dag_factory.definitions.definition import PipelineDefinition
 
     dags = lay_out_runs(top)
     path = top / "long/long.pipeline.yaml"

@@ -20,46 +20,51 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from airflow_ml_pipelines.runtime.run import Run, RunEnvironmentException
-    from dag_factory.adla import AdlaStep
-    from dag_factory.assemble import StepSequence
-    from dag_factory.compile import build_dag
-    from dag_factory.compute import AmlCompute, ComputeTarget
-    from dag_factory.compute_spark import AdlaCompute, DatabricksCompute
-    from dag_factory.conda import CondaDependencies
-    from dag_factory.data import DataPath, DataPathComputeBinding, DataReference, DatasetConsumptionConfig
-    from dag_factory.data_transfer import DataTransferStep
-    from dag_factory.databricks import DatabricksStep
-    from dag_factory.databricks_libraries import (
-        EggLibrary,
-        JarLibrary,
-        MavenLibrary,
-        PyPiLibrary,
-        RCranLibrary,
+    from dag_factory.compute.conda import CondaDependencies
+    from dag_factory.compute.environment import Environment, RunConfiguration
+    from dag_factory.compute.spark import AdlaCompute, DatabricksCompute
+    from dag_factory.compute.target import AmlCompute, ComputeTarget
+    from dag_factory.dags.compile import build_dag
+    from dag_factory.dags.loader import load_pipelines
+    from dag_factory.datasets.dataset import Dataset, FileDataset, TabularDataset
+    from dag_factory.datastores.datastore import Datastore
+    from dag_factory.definitions.definition import PipelineDefinition
+    from dag_factory.pipelines.draft import PipelineDraft
+    from dag_factory.pipelines.pipeline import Pipeline
+    from dag_factory.ports.data import (
+        DataPath,
+        DataPathComputeBinding,
+        DataReference,
+        DatasetConsumptionConfig,
     )
-    from dag_factory.dataset import Dataset, FileDataset, TabularDataset
-    from dag_factory.datastore import Datastore
-    from dag_factory.definition import PipelineDefinition
-    from dag_factory.environment import Environment, RunConfiguration
-    from dag_factory.experiment import Experiment
-    from dag_factory.loader import load_pipelines
-    from dag_factory.outputs import (
+    from dag_factory.ports.outputs import (
         InputPortBinding,
         OutputFileDatasetConfig,
         OutputTabularDatasetConfig,
         PipelineData,
         PipelineOutputFileDataset,
     )
-    from dag_factory.pipeline import Pipeline
-    from dag_factory.pipeline_draft import PipelineDraft
-    from dag_factory.pipeline_endpoint import PipelineEndpoint
-    from dag_factory.pipeline_parameter import PipelineParameter
-    from dag_factory.published_pipeline import PublishedPipeline
-    from dag_factory.run import PipelineRun
-    from dag_factory.schedule import Schedule
-    from dag_factory.schedule_recurrence import ScheduleRecurrence
-    from dag_factory.sql_data_reference import SqlDataReference
-    from dag_factory.step_run import PortDataReference, StepRun, StepRunOutput
-    from dag_factory.steps import PythonScriptStep
+    from dag_factory.ports.parameter import PipelineParameter
+    from dag_factory.ports.sql_data_reference import SqlDataReference
+    from dag_factory.publishing.endpoint import PipelineEndpoint
+    from dag_factory.publishing.published_pipeline import PublishedPipeline
+    from dag_factory.publishing.recurrence import ScheduleRecurrence
+    from dag_factory.publishing.schedule import Schedule
+    from dag_factory.runs.experiment import Experiment
+    from dag_factory.runs.run import PipelineRun
+    from dag_factory.runs.step_run import PortDataReference, StepRun, StepRunOutput
+    from dag_factory.steps.adla import AdlaStep
+    from dag_factory.steps.assemble import StepSequence
+    from dag_factory.steps.data_transfer import DataTransferStep
+    from dag_factory.steps.databricks import DatabricksStep
+    from dag_factory.steps.libraries import (
+        EggLibrary,
+        JarLibrary,
+        MavenLibrary,
+        PyPiLibrary,
+        RCranLibrary,
+    )
+    from dag_factory.steps.step import PythonScriptStep
     from dag_factory.workspace import Workspace
 
 __all__ = [
@@ -125,62 +130,62 @@ __all__ = [
 _ERRORS = "airflow_ml_pipelines.core.errors"
 _HOMES = {
     "__version__": "airflow_ml_pipelines",
-    "AdlaCompute": "dag_factory.compute_spark",
-    "AdlaStep": "dag_factory.adla",
-    "AmlCompute": "dag_factory.compute",
-    "ComputeTarget": "dag_factory.compute",
+    "AdlaCompute": "dag_factory.compute.spark",
+    "AdlaStep": "dag_factory.steps.adla",
+    "AmlCompute": "dag_factory.compute.target",
+    "ComputeTarget": "dag_factory.compute.target",
     "ComputeTargetException": _ERRORS,
-    "CondaDependencies": "dag_factory.conda",
+    "CondaDependencies": "dag_factory.compute.conda",
     "DataError": _ERRORS,
-    "DataPath": "dag_factory.data",
-    "DataPathComputeBinding": "dag_factory.data",
-    "DataReference": "dag_factory.data",
-    "DataTransferStep": "dag_factory.data_transfer",
-    "DatabricksCompute": "dag_factory.compute_spark",
-    "DatabricksStep": "dag_factory.databricks",
-    "Dataset": "dag_factory.dataset",
-    "DatasetConsumptionConfig": "dag_factory.data",
-    "Datastore": "dag_factory.datastore",
+    "DataPath": "dag_factory.ports.data",
+    "DataPathComputeBinding": "dag_factory.ports.data",
+    "DataReference": "dag_factory.ports.data",
+    "DataTransferStep": "dag_factory.steps.data_transfer",
+    "DatabricksCompute": "dag_factory.compute.spark",
+    "DatabricksStep": "dag_factory.steps.databricks",
+    "Dataset": "dag_factory.datasets.dataset",
+    "DatasetConsumptionConfig": "dag_factory.ports.data",
+    "Datastore": "dag_factory.datastores.datastore",
     "DefinitionError": _ERRORS,
-    "EggLibrary": "dag_factory.databricks_libraries",
-    "Environment": "dag_factory.environment",
-    "Experiment": "dag_factory.experiment",
-    "FileDataset": "dag_factory.dataset",
-    "InputPortBinding": "dag_factory.outputs",
-    "JarLibrary": "dag_factory.databricks_libraries",
-    "MavenLibrary": "dag_factory.databricks_libraries",
+    "EggLibrary": "dag_factory.steps.libraries",
+    "Environment": "dag_factory.compute.environment",
+    "Experiment": "dag_factory.runs.experiment",
+    "FileDataset": "dag_factory.datasets.dataset",
+    "InputPortBinding": "dag_factory.ports.outputs",
+    "JarLibrary": "dag_factory.steps.libraries",
+    "MavenLibrary": "dag_factory.steps.libraries",
     "MlPipelinesError": _ERRORS,
-    "OutputFileDatasetConfig": "dag_factory.outputs",
-    "OutputTabularDatasetConfig": "dag_factory.outputs",
+    "OutputFileDatasetConfig": "dag_factory.ports.outputs",
+    "OutputTabularDatasetConfig": "dag_factory.ports.outputs",
     "ParameterError": _ERRORS,
-    "Pipeline": "dag_factory.pipeline",
-    "PipelineData": "dag_factory.outputs",
-    "PipelineDefinition": "dag_factory.definition",
-    "PipelineDraft": "dag_factory.pipeline_draft",
-    "PipelineEndpoint": "dag_factory.pipeline_endpoint",
-    "PipelineOutputFileDataset": "dag_factory.outputs",
-    "PipelineParameter": "dag_factory.pipeline_parameter",
-    "PipelineRun": "dag_factory.run",
-    "PortDataReference": "dag_factory.step_run",
-    "PublishedPipeline": "dag_factory.published_pipeline",
-    "PyPiLibrary": "dag_factory.databricks_libraries",
-    "PythonScriptStep": "dag_factory.steps",
-    "RCranLibrary": "dag_factory.databricks_libraries",
+    "Pipeline": "dag_factory.pipelines.pipeline",
+    "PipelineData": "dag_factory.ports.outputs",
+    "PipelineDefinition": "dag_factory.definitions.definition",
+    "PipelineDraft": "dag_factory.pipelines.draft",
+    "PipelineEndpoint": "dag_factory.publishing.endpoint",
+    "PipelineOutputFileDataset": "dag_factory.ports.outputs",
+    "PipelineParameter": "dag_factory.ports.parameter",
+    "PipelineRun": "dag_factory.runs.run",
+    "PortDataReference": "dag_factory.runs.step_run",
+    "PublishedPipeline": "dag_factory.publishing.published_pipeline",
+    "PyPiLibrary": "dag_factory.steps.libraries",
+    "PythonScriptStep": "dag_factory.steps.step",
+    "RCranLibrary": "dag_factory.steps.libraries",
     "Run": "airflow_ml_pipelines.runtime.run",
-    "RunConfiguration": "dag_factory.environment",
+    "RunConfiguration": "dag_factory.compute.environment",
     "RunEnvironmentException": "airflow_ml_pipelines.runtime.run",
-    "Schedule": "dag_factory.schedule",
-    "ScheduleRecurrence": "dag_factory.schedule_recurrence",
-    "SqlDataReference": "dag_factory.sql_data_reference",
+    "Schedule": "dag_factory.publishing.schedule",
+    "ScheduleRecurrence": "dag_factory.publishing.recurrence",
+    "SqlDataReference": "dag_factory.ports.sql_data_reference",
     "StepFailedError": _ERRORS,
-    "StepRun": "dag_factory.step_run",
-    "StepRunOutput": "dag_factory.step_run",
-    "StepSequence": "dag_factory.assemble",
-    "TabularDataset": "dag_factory.dataset",
+    "StepRun": "dag_factory.runs.step_run",
+    "StepRunOutput": "dag_factory.runs.step_run",
+    "StepSequence": "dag_factory.steps.assemble",
+    "TabularDataset": "dag_factory.datasets.dataset",
     "Workspace": "dag_factory.workspace",
     "WorkspaceError": _ERRORS,
-    "build_dag": "dag_factory.compile",
-    "load_pipelines": "dag_factory.loader",
+    "build_dag": "dag_factory.dags.compile",
+    "load_pipelines": "dag_factory.dags.loader",
 }
 
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     arguments = sys.argv[1:] if arguments is None else arguments
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
-        from dag_factory.complete import complete_command_line
+        from dag_factory.commands.complete import complete_command_line
 
         complete_command_line(parser)
     if not arguments:
@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _complain(error: object) -> None:
-    from dag_factory.printing import paint
+    from dag_factory.terminal.printing import paint
 
     text = str(error) or type(error).__name__
     sys.stderr.write(f"{paint('error:', 'error', sys.stderr)} {text}\n")

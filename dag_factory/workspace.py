@@ -11,11 +11,11 @@ from dag_factory._check import checked, expect, kind_of
 
 if TYPE_CHECKING:
     import airflow_ml_pipelines.core.workspaces.workspace as core
-    from dag_factory.compute import ComputeTarget
-    from dag_factory.dataset import FileDataset, TabularDataset
-    from dag_factory.datastore import Datastore
-    from dag_factory.environment import Environment
-    from dag_factory.experiment import Experiment
+    from dag_factory.compute.environment import Environment
+    from dag_factory.compute.target import ComputeTarget
+    from dag_factory.datasets.dataset import FileDataset, TabularDataset
+    from dag_factory.datastores.datastore import Datastore
+    from dag_factory.runs.experiment import Experiment
 
 __all__ = ["Workspace", "core_of"]
 
@@ -116,28 +116,28 @@ class Workspace:
     @property
     def datastores(self) -> dict[str, Datastore]:
         """Every datastore by its name."""
-        from dag_factory.datastore import Datastore
+        from dag_factory.datastores.datastore import Datastore
 
         return {name: Datastore(self, name) for name in self.core.datastores()}
 
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """Every compute target by its name."""
-        from dag_factory.compute import open_target
+        from dag_factory.compute.target import open_target
 
         return {name: open_target(self, spec) for name, spec in self.core.compute_targets().items()}
 
     @property
     def environments(self) -> dict[str, Environment]:
         """The latest version of every environment by its name."""
-        from dag_factory.environment import Environment
+        from dag_factory.compute.environment import Environment
 
         return {name: Environment.from_spec(spec) for name, spec in self.core.environments().items()}
 
     @property
     def datasets(self) -> dict[str, FileDataset | TabularDataset]:
         """The latest version of every registered dataset by its name."""
-        from dag_factory.dataset import open_dataset
+        from dag_factory.datasets.dataset import open_dataset
 
         return {name: open_dataset(self, record) for name, record in self.core.datasets().items()}
 
@@ -145,14 +145,14 @@ class Workspace:
     def experiments(self) -> dict[str, Experiment]:
         """Every experiment that has a run, by its name."""
         from airflow_ml_pipelines.core.runs.folder import find_runs
-        from dag_factory.experiment import Experiment
+        from dag_factory.runs.experiment import Experiment
 
         names = {folder.read_run().experiment for folder in find_runs(self.core.store)}
         return {name: Experiment(self, name) for name in sorted(names)}
 
     def get_default_datastore(self) -> Datastore:
         """Return the datastore that is used where none is named."""
-        from dag_factory.datastore import Datastore
+        from dag_factory.datastores.datastore import Datastore
 
         return Datastore(self, self.core.default_datastore)
 

@@ -14,7 +14,7 @@ import pytest
 from airflow_ml_pipelines.core.keys.key import FIELDS
 from airflow_ml_pipelines.workspace_file import load_workspace
 from dag_factory.cli import make_parser
-from dag_factory.definition import (
+from dag_factory.definitions.definition import (
     DataDefinition,
     EnvironmentDefinition,
     InputDefinition,

@@ -52,12 +52,12 @@ run.wait_for_completion()
 }
 LEFT_OUT = {
     "from azureml.core import Workspace, Dataset": "what is shown is the code before it was moved",
-    "register_azure_blob_container(": "it asks Azure; tests/dag_factory/test_authoring_azure_datastores.py",
+    "register_azure_blob_container(": "it asks Azure; tests/dag_factory/datastores/test_authoring_azure_datastores.py",
     "class TestSlurm": "its compute target is a third party's; tests/testing/test_compute_target.py has one like it",
     "with LocalAirflow(": "all of tests/system starts one",
     "import airflow_client": "it asks an Airflow server; tests/system/test_rest_on_a_scheduler.py",
     "requests.post(": "it asks an Airflow server; tests/system/test_rest_on_a_scheduler.py",
-    '"arrivals",': "its pipeline needs a parameter that this page does not show; tests/dag_factory/test_authoring_schedules.py",
+    '"arrivals",': "its pipeline needs a parameter that this page does not show; tests/dag_factory/publishing/test_authoring_schedules.py",
 }
 
 

@@ -70,8 +70,8 @@ def _accept(options: argparse.Namespace, workspace: Workspace, run: RunDocument)
     from airflow_ml_pipelines.core.errors import WorkspaceError
     from airflow_ml_pipelines.core.plans.accept import Proposal, Refusal, accept, propose
     from airflow_ml_pipelines.core.runs.folder import open_run
-    from dag_factory.meters import Meters
-    from dag_factory.printing import print_json, print_line
+    from dag_factory.terminal.meters import Meters
+    from dag_factory.terminal.printing import print_json, print_line
 
     against = open_run(workspace.store, options.against) if options.against else None
     with Meters(sys.stderr):
@@ -104,8 +104,8 @@ def _accept(options: argparse.Namespace, workspace: Workspace, run: RunDocument)
 
 def _undo(options: argparse.Namespace, workspace: Workspace, run: RunDocument) -> int:
     from airflow_ml_pipelines.core.plans.accept import accepted_steps, take_back
-    from dag_factory.meters import Meters
-    from dag_factory.printing import print_json, print_line
+    from dag_factory.terminal.meters import Meters
+    from dag_factory.terminal.printing import print_json, print_line
 
     names = {step.id: step.name for step in run.spec.steps}
     with Meters(sys.stderr):
@@ -128,8 +128,8 @@ def _undo(options: argparse.Namespace, workspace: Workspace, run: RunDocument) -
 
 
 def _show(proposal: Proposal) -> None:
-    from dag_factory.narrate import narrate_differences, narrate_output
-    from dag_factory.printing import moment_text, print_line
+    from dag_factory.terminal.narrate import narrate_differences, narrate_output
+    from dag_factory.terminal.printing import moment_text, print_line
 
     earlier = proposal.earlier
     print_line(

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.core.check import check_workspace
-    from dag_factory.printing import print_json, print_line, print_table
+    from dag_factory.terminal.printing import print_json, print_line, print_table
 
     found = list(check_workspace(open_workspace(options), data=not options.no_data))
     counts = Counter(finding.level for finding in found)

@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dag_factory.printing import print_json, print_line
+    from dag_factory.terminal.printing import print_json, print_line
 
     workspace = open_workspace(options)
     if options.name is None:
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _print(found: Sequence[DatasetRecord]) -> None:
     from airflow_ml_pipelines.core.amounts import size_text
-    from dag_factory.printing import moment_text, print_table
+    from dag_factory.terminal.printing import moment_text, print_table
 
     print_table(
         ("NAME", "VERSION", "FILES", "SIZE", "REGISTERED", "ORIGIN", "DATA"),

@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.core.runs.folder import open_run
     from airflow_ml_pipelines.execution.diff_runs import diff_runs
-    from dag_factory.printing import print_json
+    from dag_factory.terminal.printing import print_json
 
     workspace = open_workspace(options)
     old, new = (open_run(workspace.store, name) for name in (options.old, options.new))
@@ -39,8 +39,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _print(found: RunsDiff) -> None:
     from airflow_ml_pipelines.core.keys.differences import show_side
-    from dag_factory.narrate import narrate_differences
-    from dag_factory.printing import moment_text, print_line, print_table
+    from dag_factory.terminal.narrate import narrate_differences
+    from dag_factory.terminal.printing import moment_text, print_line, print_table
 
     old, new = found.old, found.new
     rows = [

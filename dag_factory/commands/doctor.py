@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.doctor import SECONDS, examine
-    from dag_factory.printing import paint, print_json, print_line
+    from dag_factory.terminal.printing import paint, print_json, print_line
 
     found = []
     for finding in examine(options.workspace, seconds=options.timeout or SECONDS):

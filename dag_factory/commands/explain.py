@@ -53,8 +53,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dag_factory.printing import print_json
-    from dag_factory.target import is_target
+    from dag_factory.pipelines.open import is_target
+    from dag_factory.terminal.printing import print_json
 
     if is_target(options.what):
         options.file = options.what
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 def _explain_file(options: argparse.Namespace) -> tuple[str, None, tuple[ExplainedStep, ...]]:
     from airflow_ml_pipelines.core.plans.explain_steps import explain_plan
     from airflow_ml_pipelines.core.runs.folder import open_run
-    from dag_factory.meters import Meters
+    from dag_factory.terminal.meters import Meters
 
     spec, experiment, workspace = open_pipeline(options)
     against = open_run(workspace.store, options.against) if options.against else None
@@ -95,8 +95,8 @@ def _explain_run(options: argparse.Namespace) -> tuple[str, str, tuple[Explained
 
 
 def _print(step: ExplainedStep, *, given: bool) -> None:
-    from dag_factory.narrate import narrate_differences
-    from dag_factory.printing import moment_text, paint, print_line
+    from dag_factory.terminal.narrate import narrate_differences
+    from dag_factory.terminal.printing import moment_text, paint, print_line
 
     state = paint(step.state, step.state, sys.stdout)
     explanation = step.explanation

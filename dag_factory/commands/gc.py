@@ -80,8 +80,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _collect(options: argparse.Namespace, workspace: Workspace) -> int:
     from airflow_ml_pipelines.core.gc import GRACE_SECONDS, Policy, collect
-    from dag_factory.gc_report import GcReport
-    from dag_factory.meters import Meters
+    from dag_factory.terminal.gc_report import GcReport
+    from dag_factory.terminal.meters import Meters
 
     policy = Policy(
         older_than=options.older_than,
@@ -110,8 +110,8 @@ def _collect(options: argparse.Namespace, workspace: Workspace) -> int:
 
 def _undo(options: argparse.Namespace, workspace: Workspace) -> int:
     from airflow_ml_pipelines.core.gc import undo
-    from dag_factory.gc_report import GcReport
-    from dag_factory.meters import Meters
+    from dag_factory.terminal.gc_report import GcReport
+    from dag_factory.terminal.meters import Meters
 
     with (
         GcReport(workspace, None, options.limit, done=True, as_json=options.json) as shown,
@@ -135,7 +135,7 @@ def _ended(*, stopped: bool) -> int:
 def _pins(options: argparse.Namespace, workspace: Workspace) -> None:
     from airflow_ml_pipelines.core.keeping.pins import find_pins, pin_run, unpin_run
     from airflow_ml_pipelines.core.runs.folder import open_run
-    from dag_factory.printing import moment_text, print_json, print_line, print_table
+    from dag_factory.terminal.printing import moment_text, print_json, print_line, print_table
 
     store = workspace.store
     if options.pin:

@@ -24,17 +24,17 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dag_factory.graph import graph_of
-    from dag_factory.target import open_target
+    from dag_factory.graphs.graph import graph_of
+    from dag_factory.pipelines.open import open_target
 
     spec = open_target(options.file).spec
     graph = graph_of(spec)
     if (options.format or _format_of(options.output)) == "svg":
-        from dag_factory.graph_svg import svg
+        from dag_factory.graphs.svg import svg
 
         text = svg(graph, spec.name)
     else:
-        from dag_factory.graph_mermaid import mermaid
+        from dag_factory.graphs.mermaid import mermaid
 
         text = mermaid(graph)
     if options.output is None:

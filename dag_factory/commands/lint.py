@@ -38,8 +38,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dag_factory.lint import find_definitions, lint_files
-    from dag_factory.names import WorkspaceNames
+    from dag_factory.pipelines.lint import find_definitions, lint_files
+    from dag_factory.runs.names import WorkspaceNames
 
     files = find_definitions(options.path)
     if not files:
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _print_json(checked: int, findings: Sequence[Finding]) -> None:
-    from dag_factory.printing import print_json
+    from dag_factory.terminal.printing import print_json
 
     problems = [
         {

@@ -11,7 +11,7 @@ from dag_factory.commands.options import Commands, UsageError, add_json, add_wor
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-    from dag_factory.definition import ScheduleDefinition
+    from dag_factory.definitions.definition import ScheduleDefinition
 
 __all__ = ["add"]
 
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.definition_files import find_pipeline_files
-    from dag_factory.printing import moment_text, print_json, print_line, print_table
+    from dag_factory.terminal.printing import moment_text, print_json, print_line, print_table
 
     folder = Path(options.folder)
     if not folder.is_dir():
@@ -77,7 +77,7 @@ def _describe(file: Path, workspace: Workspace | None) -> dict[str, Any]:
     """Return what is to be said of a definition; what can't be read of one that is wrong is None."""
     from airflow_ml_pipelines.core.errors import MlPipelinesError
     from airflow_ml_pipelines.definition_files import name_in, pipeline_name
-    from dag_factory.definition import PipelineDefinition
+    from dag_factory.definitions.definition import PipelineDefinition
 
     item: dict[str, Any] = {
         "name": name_in(file) or pipeline_name(file),

@@ -28,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     if find_spec("libcst") is None:
         raise UsageError("it needs libcst to read code: pip install 'airflow-provider-ml-pipelines[migrate]'")
     from dag_factory.migrate.files import find_sources, migrate_file, write_migration
-    from dag_factory.printing import print_json
+    from dag_factory.terminal.printing import print_json
 
     files = find_sources(options.path)
     found = [

@@ -105,7 +105,7 @@ class Commands:
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
-    """Add the pipeline; see :func:`dag_factory.target.open_target`."""
+    """Add the pipeline; see :func:`dag_factory.pipelines.open.open_target`."""
     complete(
         parser.add_argument(
             "file", metavar="FILE", help="a *.pipeline.yaml, file.py with one Pipeline, or file.py:name"
@@ -153,12 +153,12 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json``; see :func:`dag_factory.printing.print_json`."""
+    """Add ``--json``; see :func:`dag_factory.terminal.printing.print_json`."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
 
 
 def complete(action: argparse.Action, kind: str) -> None:
-    """Let a shell complete an argument; see :mod:`dag_factory.complete`.
+    """Let a shell complete an argument; see :mod:`dag_factory.commands.complete`.
 
     :param kind: ``files``, ``runs``, ``files or runs``, ``steps``, ``parameters`` or ``datasets``.
     """
@@ -174,7 +174,7 @@ def count(text: str) -> int:
 
 def duration(text: str) -> float:
     """Return the seconds that a text such as ``90s``, ``12h`` or ``30d`` stands for; a ``type`` of arguments."""
-    from dag_factory.scalars import as_duration
+    from dag_factory.models.scalars import as_duration
 
     try:
         return as_duration(text)
@@ -204,8 +204,8 @@ def user_name() -> str:
 
 def open_pipeline(options: argparse.Namespace) -> tuple[PipelineSpec, str | None, Workspace]:
     """Return the pipeline that is named, the experiment that it names itself, and its workspace."""
-    from dag_factory.names import require_names
-    from dag_factory.target import open_target
+    from dag_factory.pipelines.open import open_target
+    from dag_factory.runs.names import require_names
 
     target = open_target(options.file)
     workspace = target.workspace if target.workspace and not options.workspace else open_workspace(options)
@@ -244,7 +244,7 @@ def new_run_of(
 def _values(spec: PipelineSpec, given: Sequence[str]) -> dict[str, Any]:
     """Return the values of ``name=value`` options, as the types of the parameters have them."""
     from airflow_ml_pipelines.core.errors import ParameterError, did_you_mean
-    from dag_factory.target import parse_value
+    from dag_factory.pipelines.open import parse_value
 
     known = {parameter.name: parameter for parameter in spec.parameters}
     values = {}

@@ -34,8 +34,8 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.core.plans.plan import make_plan
-    from dag_factory.meters import Meters
-    from dag_factory.printing import print_json
+    from dag_factory.terminal.meters import Meters
+    from dag_factory.terminal.printing import print_json
 
     spec, experiment, workspace = open_pipeline(options)
     run = new_run_of(options, spec, experiment)
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _print(spec: PipelineSpec, plan: PlanDocument) -> None:
-    from dag_factory.printing import print_line, print_table
+    from dag_factory.terminal.printing import print_line, print_table
 
     names = {step.id: step.name for step in spec.steps}
     rows = [

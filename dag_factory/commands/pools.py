@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.execution.targets.pools import pool_of
-    from dag_factory.printing import print_line, print_table
+    from dag_factory.terminal.printing import print_line, print_table
 
     workspace = open_workspace(options)
     found = [

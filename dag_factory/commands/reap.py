@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_ml_pipelines.execution.reaper import reap
-    from dag_factory.printing import print_line, print_table
+    from dag_factory.terminal.printing import print_line, print_table
 
     workspace = open_workspace(options)
     rows = [

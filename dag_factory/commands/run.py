@@ -54,7 +54,7 @@ def run_here(
     :param quiet: whether to leave out what scripts print.
     """
     from airflow_ml_pipelines.execution.runner import run_pipeline
-    from dag_factory.console import Console
+    from dag_factory.terminal.console import Console
 
     names = {step.id: step.name for step in run.spec.steps}
     with (

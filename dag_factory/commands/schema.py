@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dag_factory.schema import pipeline_schema, workspace_schema
+    from dag_factory.definitions.schema import pipeline_schema, workspace_schema
 
     schema = workspace_schema() if options.workspace else pipeline_schema()
     sys.stdout.write(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")

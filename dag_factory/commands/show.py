@@ -40,8 +40,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _show_run(folder: RunFolder, *, as_json: bool) -> None:
     from airflow_ml_pipelines.core.amounts import seconds_text
-    from dag_factory.narrate import narrate_output
-    from dag_factory.printing import moment_text, paint, print_json, print_line, print_table
+    from dag_factory.terminal.narrate import narrate_output
+    from dag_factory.terminal.printing import moment_text, paint, print_json, print_line, print_table
 
     run = folder.read_run()
     status = folder.status()
@@ -75,7 +75,7 @@ def _show_run(folder: RunFolder, *, as_json: bool) -> None:
 
 def _show_runs(store: Store, limit: int, *, as_json: bool) -> None:
     from airflow_ml_pipelines.core.runs.folder import find_runs
-    from dag_factory.printing import moment_text, print_json, print_line, print_table
+    from dag_factory.terminal.printing import moment_text, print_json, print_line, print_table
 
     found = sorted(
         ((f.read_run(), f) for f in find_runs(store)), key=lambda pair: pair[0].started, reverse=True

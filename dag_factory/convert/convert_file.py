@@ -35,7 +35,7 @@ def convert_file(file: Path, target: Path | None = None) -> Conversion:
         file if left out.
     :raises DefinitionError: where the file can't be read, or is none of Azure ML's pipelines.
     """
-    from dag_factory.definition import PipelineDefinition
+    from dag_factory.definitions.definition import PipelineDefinition
 
     notes = Notes()
     folder = file.parent if target is None else target

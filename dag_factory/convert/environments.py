@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import EnvironmentSpec
-from dag_factory.conda import CondaDependencies
+from dag_factory.compute.conda import CondaDependencies
 from dag_factory.convert.parts import Document, Part
 
 __all__ = ["read_environment"]

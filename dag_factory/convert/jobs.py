@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory.bindings import Binding, format_segments
 from dag_factory.convert.commands import CommandError, read_command
 from dag_factory.convert.data import compute_name
 from dag_factory.convert.environments import read_environment
 from dag_factory.convert.parts import Document, Part
 from dag_factory.convert.ports import Context, Ports
+from dag_factory.resolve.bindings import Binding, format_segments
 
 __all__ = ["convert_job"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml_pipelines.core.parameters import argument_text
-from dag_factory.bindings import Binding
 from dag_factory.convert.data import MODES, is_data, read_data, read_output
 from dag_factory.convert.parts import Part
+from dag_factory.resolve.bindings import Binding
 
 __all__ = ["Context", "Ports"]
 

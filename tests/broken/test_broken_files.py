@@ -9,8 +9,8 @@ import pytest
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.workspace_file import load_workspace
 from broken.cases import read_cases
-from dag_factory.definition import PipelineDefinition
-from dag_factory.lint import lint_files
+from dag_factory.definitions.definition import PipelineDefinition
+from dag_factory.pipelines.lint import lint_files
 
 
 @pytest.fixture

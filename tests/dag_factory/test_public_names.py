@@ -40,7 +40,7 @@ def test_each_name_is_public_where_it_is_defined():
     [
         (
             "import dag_factory",
-            ["airflow", "pydantic", "msgspec", "yaml", "fsspec", "pandas", "dag_factory.steps"],
+            ["airflow", "pydantic", "msgspec", "yaml", "fsspec", "pandas", "dag_factory.steps.step"],
         ),
         (
             "from dag_factory import Pipeline, PythonScriptStep, OutputFileDatasetConfig, Experiment, PipelineRun",

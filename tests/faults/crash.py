@@ -31,8 +31,8 @@ _FORKS.set_forkserver_preload(
         "airflow_ml_pipelines.workspace_file",
         "dag_factory",
         "dag_factory.cli",
-        "dag_factory.definition",
-        "dag_factory.narrate",
+        "dag_factory.definitions.definition",
+        "dag_factory.terminal.narrate",
     ]
 )
 

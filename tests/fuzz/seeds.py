@@ -12,7 +12,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from dag_factory.cli import main
-from dag_factory.schema import pipeline_schema, workspace_schema
+from dag_factory.definitions.schema import pipeline_schema, workspace_schema
 from fuzz.targets import KINDS
 
 __all__ = ["dictionary", "seeds"]

@@ -27,10 +27,10 @@ from airflow_ml_pipelines.runtime.job import Job
 from airflow_ml_pipelines.runtime.operations import check_operation
 from airflow_ml_pipelines.runtime.result import JobResult
 from airflow_ml_pipelines.workspace_file import load_workspace
-from dag_factory.bindings import format_segments, parse
 from dag_factory.convert import convert_file
 from dag_factory.convert.commands import CommandError, read_command
-from dag_factory.definition import PipelineDefinition
+from dag_factory.definitions.definition import PipelineDefinition
+from dag_factory.resolve.bindings import format_segments, parse
 
 __all__ = ["KINDS", "TARGETS"]
 

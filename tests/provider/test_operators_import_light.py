@@ -53,7 +53,7 @@ open("source/step.py", "w").close()
 step = StepSpec(id="one", name="one", script="step.py", source_directory="source")
 publish(workspace, pin_pipeline(workspace, PipelineSpec(name="p", steps=(step,), base_directory=os.getcwd())))
 before = set(sys.modules)
-from dag_factory.published_dag import load_published
+from dag_factory.dags.published_dag import load_published
 found = {}
 with _airflow_parsing_context_manager(dag_id="p.1", task_id="plan"):
     load_published(found, "p.1", {"pipeline": "p.1"}, workspace="ws")
@@ -82,8 +82,9 @@ def test_the_bundle_of_published_pipelines_costs_tasks_of_other_bundles_nothing(
 def test_a_task_of_a_published_pipeline_imports_nothing_that_definitions_are_read_with(tmp_path):
     assert new_modules(PUBLISHED, tmp_path) == [
         "dag_factory",
-        "dag_factory.compile",
-        "dag_factory.parameters",
-        "dag_factory.published_dag",
-        "dag_factory.spec_settings",
+        "dag_factory.dags",
+        "dag_factory.dags.compile",
+        "dag_factory.dags.parameters",
+        "dag_factory.dags.published_dag",
+        "dag_factory.dags.spec_settings",
     ]

@@ -114,14 +114,14 @@ def test_errors_have_the_same_paths_in_every_checkout(folder):
 
 
 def test_an_error_that_nobody_thought_of_names_the_definition(folder, monkeypatch):
-    import dag_factory.compile
+    import dag_factory.dags.compile
 
     def build(*_, **__):
         raise RuntimeError("out of luck")
 
     folder.write("one.pipeline.yaml", GOOD)
     bundle = folder.bundle()
-    monkeypatch.setattr(dag_factory.compile, "build_dag", build)
+    monkeypatch.setattr(dag_factory.dags.compile, "build_dag", build)
     assert "one.pipeline.yaml: RuntimeError: out of luck" in parse(bundle.path).errors["one.pipeline.yaml.py"]
 
 

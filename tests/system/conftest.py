@@ -259,7 +259,7 @@ import msgspec
 from airflow.sdk import get_parsing_context
 
 from airflow_ml_pipelines.core.spec import PipelineSpec
-from dag_factory.compile import build_dag
+from dag_factory.dags.compile import build_dag
 
 wanted = get_parsing_context().dag_id
 for file in sorted(Path(__file__).parent.glob("*.json")):

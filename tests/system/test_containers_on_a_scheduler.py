@@ -20,7 +20,7 @@ from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.targets.labels import workspace_label
 from airflow_ml_pipelines.testing import LocalAirflow
 from airflow_ml_pipelines.workspace_file import load_workspace
-from dag_factory.definition import PipelineDefinition
+from dag_factory.definitions.definition import PipelineDefinition
 
 docker = pytest.importorskip("docker")
 pytest.importorskip("kubernetes")

@@ -152,6 +152,6 @@ def _bundle_class(path: str, head: str) -> Any:
 def _warm_up() -> None:
     """Import here what every DAG file needs: Airflow forks the processes that read them from this one."""
     try:
-        import_module("dag_factory.dag_file").warm_up()
+        import_module("dag_factory.dags.dag_file").warm_up()
     except Exception:  # noqa: BLE001 - without it reading them takes longer, and nothing else
         _log.exception("Can't prepare the reading of pipeline definitions")

@@ -22,7 +22,7 @@ __all__ = ["PublishedPipelinesBundle", "find_published_bundle", "published_file"
 
 _DAG_FILE = """\
 # An Airflow DAG file of the published pipeline {pipeline!a}.
-from dag_factory.published_dag import load_published
+from dag_factory.dags.published_dag import load_published
 
 load_published(globals(), {dag_id!a}, {entry!a}, workspace={workspace!a})
 """

@@ -39,7 +39,7 @@ _SKIPPED: Final = (".git", "__pycache__")
 _ABANDONED_SECONDS = 3600.0
 _DAG_FILE = """\
 # An Airflow DAG file, made of {shown}: edit that one.
-from dag_factory.dag_file import load_dag_file
+from dag_factory.dags.dag_file import load_dag_file
 
 load_dag_file(globals(), {file}, {shown}{more})
 """

@@ -229,7 +229,7 @@ def spec_of(pipeline: dag_factory.Pipeline | PipelineSpec | str | Path) -> Pipel
     if isinstance(pipeline, PipelineSpec):
         return pipeline
     if isinstance(pipeline, str | Path):
-        from dag_factory.target import open_target
+        from dag_factory.pipelines.open import open_target
 
         return open_target(str(pipeline)).spec
     return pipeline.to_spec("test")
@@ -237,7 +237,7 @@ def spec_of(pipeline: dag_factory.Pipeline | PipelineSpec | str | Path) -> Pipel
 
 def add_names(core: Workspace, spec: PipelineSpec) -> None:
     """Let there be what a pipeline names and nobody has given. Datasets are left: their data is a test's own."""
-    from dag_factory.names import names_in
+    from dag_factory.runs.names import names_in
 
     for kind, name, _ in names_in(spec):
         if kind == "datastore_spec" and name not in core.datastores():

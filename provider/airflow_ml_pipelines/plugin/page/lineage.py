@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from airflow_ml_pipelines.core.run_index import Flow
 from airflow_ml_pipelines.plugin.page.run_graph import draw_graph
-from dag_factory.graph import Edge, Graph, Node
+from dag_factory.graphs.graph import Edge, Graph, Node
 
 __all__ = ["draw_lineage"]
 

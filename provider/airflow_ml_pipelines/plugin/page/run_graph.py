@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 
 from airflow_ml_pipelines.core.spec import PipelineSpec
 from airflow_ml_pipelines.plugin.page.steps import StepView
-from dag_factory.graph import Edge, Graph, Node, graph_of
-from dag_factory.graph_layout import place
+from dag_factory.graphs.graph import Edge, Graph, Node, graph_of
+from dag_factory.graphs.layout import place
 
 __all__ = ["draw_graph", "draw_run"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_ml_pipelines.core.runs.folder import OutputDocument, RunDocument, StepPlan
 from airflow_ml_pipelines.core.spec import DataParameter, RegisteredDataset, StepOutput
 from airflow_ml_pipelines.plugin.page.steps import StepView
-from dag_factory.graph import source_text
+from dag_factory.graphs.graph import source_text
 
 __all__ = ["InputView", "view_inputs"]
 

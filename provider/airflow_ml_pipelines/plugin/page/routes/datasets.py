@@ -17,8 +17,8 @@ from airflow_ml_pipelines.plugin.access import MissingError
 from airflow_ml_pipelines.plugin.page.lineage import draw_lineage
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path
 from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
-from dag_factory.dataset import Dataset, FileDataset, TabularDataset
-from dag_factory.graph import source_text
+from dag_factory.datasets.dataset import Dataset, FileDataset, TabularDataset
+from dag_factory.graphs.graph import source_text
 
 __all__ = ["router"]
 

@@ -27,7 +27,7 @@ from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
 from airflow_ml_pipelines.plugin.routes.endpoints import may_change, read_endpoint_of, require_change
 from airflow_ml_pipelines.plugin.routes.pipelines import read_pipeline
 from airflow_ml_pipelines.plugin.submit import submit
-from dag_factory.graph import graph_of
+from dag_factory.graphs.graph import graph_of
 
 __all__ = ["router"]
 

@@ -1,0 +1,1 @@
+"""Compute targets and environments: where steps run, and what their scripts need around them."""

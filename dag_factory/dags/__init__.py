@@ -1,0 +1,1 @@
+"""Airflow DAGs of definitions and of published pipelines."""

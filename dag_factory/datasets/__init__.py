@@ -1,0 +1,1 @@
+"""Datasets: made, registered, compared, fetched."""

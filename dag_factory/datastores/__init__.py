@@ -1,0 +1,1 @@
+"""Datastores, and how files get to them and from them."""

@@ -1,0 +1,1 @@
+"""Pipelines as people write them down: read, checked, written."""

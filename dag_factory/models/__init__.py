@@ -1,0 +1,1 @@
+"""The models behind a ``*.pipeline.yaml`` document, and how their single values are read."""

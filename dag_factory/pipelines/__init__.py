@@ -1,0 +1,1 @@
+"""Pipelines that are made in code: opened, described, run, drafted."""

@@ -1,0 +1,1 @@
+"""What a step reads and writes, and the parameters of a pipeline."""

@@ -1,0 +1,1 @@
+"""What others run: published pipelines, endpoints, schedules."""

@@ -1,0 +1,1 @@
+"""Turns definitions into specs, with every name resolved, and specs back into documents."""

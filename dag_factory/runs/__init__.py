@@ -1,0 +1,1 @@
+"""Experiments and runs: of this process, of another one, of a scheduler."""

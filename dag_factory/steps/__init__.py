@@ -1,0 +1,1 @@
+"""The kinds of steps, and how steps become a pipeline."""
