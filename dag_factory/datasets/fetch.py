@@ -29,13 +29,15 @@ class DataFile:
 
     :param name: its path relative to the dataset.
     :param path: its path in the store.
-    :param datastore: the name of the datastore, None for a URL of its own.
+    :param datastore: the name of the datastore, None for the default one and for a URL of its own.
+    :param of_url: whether it was named by a URL of its own.
     """
 
     name: str
     store: Store
     path: str
     datastore: str | None = None
+    of_url: bool = False
 
     @property
     def address(self) -> str:
@@ -47,7 +49,7 @@ class DataFile:
         """The path that people know it by, from ``/``."""
         from airflow_ml_pipelines.core.stores.locations import known_path
 
-        return known_path(self.store, self.path)
+        return known_path(self.store, self.path, of_url=self.of_url)
 
 
 def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
@@ -60,7 +62,7 @@ def list_files(workspace: core.Workspace | None, data: Data) -> list[DataFile]:
     found = _find(workspace, data)
     skip = {url: len(top) + 1 if top else 0 for url, top in common_folders(found).items()}
     return [
-        DataFile(path[skip[item.store.url] :], item.store, path, location.datastore)
+        DataFile(path[skip[item.store.url] :], item.store, path, location.datastore, location.is_url)
         for location, item in zip(data.locations, found, strict=True)
         for path in item.files
     ]

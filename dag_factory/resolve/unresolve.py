@@ -167,7 +167,7 @@ def _data(data: Data) -> dict[str, Any]:
         table = {} if data.tabular is None else _tabular(data.tabular)
         table.pop("format", None)
         return {**fields, **table}
-    if len(places) == 1 and places[0].datastore is None and "://" in places[0].path:
+    if len(places) == 1 and places[0].is_url:
         fields["url"] = places[0].path
     elif len({place.datastore for place in places}) == 1:
         fields["datastore"] = places[0].datastore

@@ -96,12 +96,17 @@ Argument = tuple[Segment, ...]
 class Location(_Spec, frozen=True, kw_only=True):
     """A file, a folder or a glob.
 
-    :param datastore: the datastore's name; None where ``path`` is a URL of its own.
+    :param datastore: the datastore's name; None for the default one, and where ``path`` is a URL of its own.
     :param path: relative to the datastore's root, with ``/``; may have ``*``, ``?``, ``[…]`` and ``**``.
     """
 
     path: str
     datastore: str | None = None
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is a URL of its own, and no path on a datastore."""
+        return self.datastore is None and "://" in self.path
 
 
 class TabularFormat(_Spec, frozen=True, kw_only=True):

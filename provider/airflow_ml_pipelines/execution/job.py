@@ -92,7 +92,7 @@ def _segment(part: Any) -> dict[str, str]:
 def _input(context: StepContext, item: ResolvedInput) -> JobInput:
     locations = []
     for location in item.data.locations:
-        if location.datastore is None and "://" in location.path:
+        if location.is_url:
             store_url, path = split_url(location.path)
             locations.append({"store": store_url, "path": path})
         else:

@@ -96,6 +96,11 @@ class _Input:
         self.stop = stop
         self.made: str | None = None
         self.locations = [(stores.open(location["store"]), location["path"]) for location in item.locations]
+        self._of_urls = {
+            store.url
+            for location, (store, _) in zip(item.locations, self.locations, strict=True)
+            if not stores.is_known(location["store"])
+        }
         if not self.locations:
             raise DataError("it has no locations: give it at least one")
 
@@ -249,10 +254,14 @@ class _Input:
             values.append(place)
             if local is not None:
                 parts.append(
-                    {"place": place, "kind": self._find(store, path).kind, "label": known_path(store, wanted)}
+                    {
+                        "place": place,
+                        "kind": self._find(store, path).kind,
+                        "label": self._label(store, wanted),
+                    }
                 )
             elif self.item.tabular is None:
-                parts.append({"place": place, "kind": "auto", "label": known_path(store, wanted)})
+                parts.append({"place": place, "kind": "auto", "label": self._label(store, wanted)})
             else:  # so that reading a table needs neither fsspec nor credentials in the script's environment
                 parts.append(self._copy_of(self._find(store, path), str(self.folder / str(index))))
         return StagedInput(";".join(values), tuple(parts))
@@ -265,9 +274,12 @@ class _Input:
             return {
                 "place": os.path.join(folder, *files),
                 "kind": "file",
-                "label": known_path(found.store, found.path),
+                "label": self._label(found.store, found.path),
             }
-        return {"place": folder, "kind": "folder", "label": known_path(found.store, found.base)}
+        return {"place": folder, "kind": "folder", "label": self._label(found.store, found.base)}
+
+    def _label(self, store: Store, path: str) -> str:
+        return known_path(store, path, of_url=store.url in self._of_urls)
 
 
 def _download(files: list[tuple[Store, str, Path]], stop: Stop) -> None:

@@ -29,6 +29,10 @@ class Stores:
             self._open[url] = self._opener(url)
         return self._open[url]
 
+    def is_known(self, url: str) -> bool:
+        """Return whether a URL is that of the root or a datastore, and not one that data was named by itself."""
+        return url in self._known
+
     def locate(self, url: str) -> tuple[Store, str]:
         """Return the store that a URL lies in, and the path there.
 

@@ -1,5 +1,6 @@
 """Names for parts of the paths of files: ``partition_format``."""
 
+import importlib
 from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,7 @@ import pytest
 from servers.serving import serving
 
 from airflow_ml_pipelines.core.spec import Data, Location
+from airflow_ml_pipelines.core.stores.open import open_store
 from dag_factory import (
     DataError,
     Dataset,
@@ -171,6 +173,43 @@ def test_it_may_stand_in_a_definition(project):
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *given):
         pass
+
+
+def test_a_url_without_a_datastore_is_looked_at_as_a_whole(ws, project, s3, monkeypatch):
+    monkeypatch.setitem(importlib.import_module("fsspec.config").conf, "s3", s3.options)
+    for name, value in s3.options.items():  # for the step
+        monkeypatch.setenv(f"FSSPEC_S3_{name.upper()}", value)
+    store = open_store(s3.bucket("partitions"), **s3.options)
+    for country, price in (("DE", 3), ("US", 4)):
+        store.put(f"sales/{country}/day.csv", f"price\n{price}\n".encode())
+        project.write(f"sales/{country}/day.csv", f"price\n{price}\n")
+    project.write(
+        "src/show.py",
+        """
+        import pathlib, sys
+        from azureml.core import Run
+        frame = Run.get_context().input_datasets["table"].to_pandas_dataframe()
+        rows = sorted(zip(frame["Country"], frame["price"]))
+        pathlib.Path(sys.argv[1], "rows.txt").write_text(repr([(str(a), int(b)) for a, b in rows]))
+        """,
+    )
+    expected = [("DE", 3), ("US", 4)]
+    for folder in ("s3://partitions/sales", (project.folder / "sales").as_uri()):
+        for paths in (f"{folder}/*/day.csv", folder, [f"{folder}/{name}/day.csv" for name in ("DE", "US")]):
+            form = "/sales/{Country}/day.csv"
+            files = Dataset.File.from_files(paths, partition_format=form)
+            assert files.get_partition_key_values() == [{"Country": "DE"}, {"Country": "US"}], paths
+            table = Dataset.Tabular.from_delimited_files(paths, partition_format=form)
+            frame = table.to_pandas_dataframe()
+            assert sorted(zip(frame["Country"], frame["price"], strict=True)) == expected, paths
+        out = OutputFileDatasetConfig("out")
+        named = table.as_named_input("table")
+        step = PythonScriptStep("show.py", source_directory="src", arguments=[out], inputs=[named])
+        run = Experiment(ws, "e").submit(Pipeline(ws, [step]))
+        assert run.wait_for_completion(show_output=False) == "Finished"
+        (made,) = run.get_steps()
+        place = made.get_output("out").get_port_data_reference()
+        assert place.datastore.store.get(f"{place.path_on_datastore}/rows.txt").decode() == repr(expected)
 
 
 def test_a_web_address_is_looked_at_as_a_whole(tmp_path):

@@ -109,7 +109,7 @@ def list_data(
 def find_location(location: Location, open_datastore: OpenDatastore, open_url: OpenUrl = open_store) -> Found:
     """Return what lies at a location. :raises DataError: where there is nothing."""
     try:
-        if location.datastore is None and "://" in location.path:
+        if location.is_url:
             url, path = split_url(location.path)
             return find(open_url(url), path)
         return find(open_datastore(location.datastore), location.path)

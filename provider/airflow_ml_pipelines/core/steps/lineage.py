@@ -175,6 +175,6 @@ def _output(workspace: Workspace, port: str, output: OutputDocument, dataset: st
 
 
 def _url(workspace: Workspace, location: Location) -> str:
-    if location.datastore is None and "://" in location.path:
+    if location.is_url:
         return location.path
     return f"{workspace.datastore_url(location.datastore).rstrip('/')}/{location.path.lstrip('/')}"

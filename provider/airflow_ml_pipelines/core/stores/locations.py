@@ -136,15 +136,24 @@ def split_url(url: str) -> tuple[str, str]:
     return f"{scheme}{separator}{base or '/'}", path + query
 
 
-def known_path(store: Store, path: str) -> str:
-    """Return the path that people know a file by, from ``/``: on its datastore, or in its web address.
+def known_path(store: Store, path: str, *, of_url: bool = False) -> str:
+    """Return the path that people know a file by, from ``/``: on its datastore, or in its address.
+
+    :param of_url: whether it was named by a URL of its own, which :func:`split_url` has split, and not on a datastore.
 
     >>> known_path(open_store("https://example.org/sales/DE"), "day.csv?download=1")
+    '/sales/DE/day.csv'
+    >>> known_path(open_store("s3://bucket/sales/DE"), "day.csv", of_url=True)
     '/sales/DE/day.csv'
     """
     if store.url.lower().startswith(_HTTP):
         return unquote(urlsplit(join(store.url, path)).path)
-    return "/" + path
+    if not of_url:
+        return "/" + path
+    local = store.local_path(path)
+    if local is not None:
+        return "/" + local.as_posix().lstrip("/")
+    return "/" + join(store.url.partition("://")[2].partition("/")[2], path)
 
 
 class GlobRules:
