@@ -2,7 +2,9 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
 from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
 from airflow_ml_pipelines.core.stores.open import open_store
+from airflow_ml_pipelines.core.transfer import local as local_copies
 from airflow_ml_pipelines.core.transfer import streams
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap
@@ -317,6 +320,58 @@ def test_an_object_that_changes_while_it_is_copied_is_an_error(request, tmp_path
     place = choose_place((found,), transfers.target, "out", "out", source_type=None, target_type=None)
     copies = list_copies((found,), place, transfers.cache)
     transfers.source.put("in/x", b"after!")
+    journal = StoredJournal(transfers.root, "ab", "out")
+    with pytest.raises(DataError, match=r"'in/x' in .* changed while it was copied"):
+        transfer_files(copies, place, journal, "transfer-", delete_extra=False, check=lambda: None, log=print)
+    assert transfers.there() == {}
+
+
+@pytest.mark.parametrize("size", [100, 9 << 20], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_bytes(b"else" * (file.stat().st_size // 4)),
+        lambda file: file.write_bytes(b"shorter"),
+        lambda file: os.truncate(file, file.stat().st_size + 1),
+        lambda file: file.unlink(),
+        lambda file: (file.unlink(), os.mkfifo(file)),
+        lambda file: (file.unlink(), file.mkdir()),
+    ],
+    ids=["same size", "shorter", "longer", "gone", "a pipe", "a folder"],
+)
+def test_a_file_that_is_another_by_the_time_it_is_copied_is_an_error(size, change, tmp_path):
+    transfers = Transfers(tmp_path, LocalStore(tmp_path / "source"), LocalStore(tmp_path / "target"))
+    transfers.source.put("in/x", b"x" * size)
+    file = tmp_path / "source/in/x"
+    os.utime(file, ns=(10**18, 10**18))
+    with pytest.raises(DataError, match=r"'in/x' in .* (changed while it was copied|can't be read)"):
+        transfers.run(check=lambda: change(file))
+    assert transfers.there() == {}
+
+
+@pytest.mark.parametrize("size", [100, 9 << 20], ids=["small", "large"])
+def test_a_copy_with_other_bytes_is_an_error_and_does_not_stay(size, tmp_path, monkeypatch):
+    transfers = Transfers(tmp_path, LocalStore(tmp_path / "source"), LocalStore(tmp_path / "target"))
+    transfers.source.put("in/x", os.urandom(size))
+    transfers.target.put("out/x", b"before")
+    monkeypatch.setattr(local_copies, "_read_back", lambda aside, size: bytes(size))
+    monkeypatch.setattr(
+        local_copies.shutil, "copyfile", lambda _, aside: Path(aside).write_bytes(bytes(size))
+    )
+    with pytest.raises(DataError, match="'out/x' in .* has other bytes than 'in/x'"):
+        transfers.run(delete_extra=True)
+    assert transfers.there() == {"x": b"before"}
+
+
+def test_a_digest_that_is_known_is_that_of_the_copy_or_there_is_none(tmp_path):
+    """A file may have been changed in a way that its time stamps do not show."""
+    transfers = Transfers(tmp_path, LocalStore(tmp_path / "source"), LocalStore(tmp_path / "target"))
+    transfers.source.put("in/x", b"one")
+    found = (find(transfers.source, "in"),)
+    place = choose_place(found, transfers.target, "out", "out", source_type=None, target_type=None)
+    copies = [
+        replace(copy, digest=digest_bytes(b"two")) for copy in list_copies(found, place, transfers.cache)
+    ]
     journal = StoredJournal(transfers.root, "ab", "out")
     with pytest.raises(DataError, match=r"'in/x' in .* changed while it was copied"):
         transfer_files(copies, place, journal, "transfer-", delete_extra=False, check=lambda: None, log=print)

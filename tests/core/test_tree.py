@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from airflow_ml_pipelines.core.files import statcache, tree, walk
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.manifest import Entry, Manifest
 from airflow_ml_pipelines.core.files.statcache import NoStatCache, StatCache
-from airflow_ml_pipelines.core.files.tree import scan_file, scan_tree
+from airflow_ml_pipelines.core.files.tree import recall_file, recall_tree, scan_file, scan_tree
 
 not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 
@@ -97,6 +98,28 @@ class TestScanning:
             scan_file(root / "none", cache=cache)
         with pytest.raises(DataError, match=r"b is a folder: expected a file"):
             scan_file(root / "b", cache=cache)
+
+    def test_what_was_scanned_is_recalled_without_being_read(self, root, cache, settled, reads):
+        assert recall_tree(root, cache=cache) == {}
+        expected = {entry.path: entry.digest for entry in scan_tree(root, cache=cache).manifest}
+        reads.clear()
+        assert recall_tree(root, cache=cache) == expected
+        (root / "a.txt").write_bytes(b"ONE")
+        (root / "new").write_bytes(b"new")
+        (root / "b/c.txt").unlink()
+        assert recall_tree(root, cache=cache).keys() == {"b/d/e.txt", "b/d/f.txt"}
+        assert reads == []
+
+    def test_what_may_change_unseen_is_not_recalled(self, root, cache):
+        scan_tree(root, cache=cache)
+        assert recall_tree(root, cache=cache) == {}
+
+    def test_nothing_is_recalled_of_what_is_gone(self, root, cache, settled):
+        scan_tree(root, cache=cache)
+        scan_file(root / "a.txt", cache=cache)
+        assert recall_file(root / "a.txt", cache=cache) == {"a.txt": digest_bytes(b"one")}
+        shutil.rmtree(root)
+        assert (recall_tree(root, cache=cache), recall_file(root / "a.txt", cache=cache)) == ({}, {})
 
     def test_a_file_that_vanishes_meanwhile_does_not_count(self, root, cache, monkeypatch):
         read_digest = tree.read_digest

@@ -18,7 +18,7 @@ from airflow_ml_pipelines.core.files.statcache import RACY_NS, NoStatCache, Stat
 from airflow_ml_pipelines.core.files.walk import EVERYTHING, STAT, Listing, Rules, list_file, list_tree
 from airflow_ml_pipelines.core.progress import measured
 
-__all__ = ["Tree", "scan_file", "scan_tree"]
+__all__ = ["Tree", "recall_file", "recall_tree", "scan_file", "scan_tree"]
 
 _TRIES = 3
 _Columns = tuple[list[str], list[int], list[str], list[bool]]
@@ -76,12 +76,7 @@ def scan_tree(
     top = os.path.abspath(root)
     if not os.path.isdir(top):
         raise DataError(f"{top} is {'a file' if os.path.exists(top) else 'not there'}: expected a folder")
-    key = digest_document("ml-pipelines/stat/1", ["tree", top, rules.key, executable, contained])
-
-    def look(table: Table | None) -> Listing:
-        return list_tree(top, rules, contained=contained, known=None if table is None else table.folders)
-
-    return _Scan(top, rules, executable, cache, key, look).scan()
+    return _scan_of_tree(top, rules, cache, executable=executable, contained=contained).scan()
 
 
 def scan_file(path: Path | str, *, executable: bool = False, cache: StatCache) -> Tree:
@@ -93,10 +88,38 @@ def scan_file(path: Path | str, *, executable: bool = False, cache: StatCache) -
     if not os.path.isfile(top):
         found = "a folder" if os.path.isdir(top) else "no file" if os.path.exists(top) else "not there"
         raise DataError(f"{top} is {found}: expected a file")
+    return _scan_of_file(top, cache, executable=executable).scan()
+
+
+def recall_tree(root: Path | str, *, rules: Rules = EVERYTHING, cache: StatCache) -> dict[str, str]:
+    """Return the digests that are remembered of a folder's files, by path; nothing is read.
+
+    What was not looked at by :func:`scan_tree`, has changed since, or may have, is left out.
+    """
+    return _scan_of_tree(os.path.abspath(root), rules, cache).recall()
+
+
+def recall_file(path: Path | str, *, cache: StatCache) -> dict[str, str]:
+    """Return the digest that is remembered of a file, by its name; see :func:`recall_tree`."""
+    return _scan_of_file(os.path.abspath(path), cache).recall()
+
+
+def _scan_of_tree(
+    top: str, rules: Rules, cache: StatCache, *, executable: bool = False, contained: bool = False
+) -> _Scan:
+    key = digest_document("ml-pipelines/stat/1", ["tree", top, rules.key, executable, contained])
+
+    def look(table: Table | None) -> Listing:
+        return list_tree(top, rules, contained=contained, known=None if table is None else table.folders)
+
+    return _Scan(top, rules, executable, cache, key, look)
+
+
+def _scan_of_file(top: str, cache: StatCache, *, executable: bool = False) -> _Scan:
     key = digest_document("ml-pipelines/stat/1", ["file", top, executable])
     return _Scan(
         os.path.dirname(top), EVERYTHING, executable, cache, key, lambda _: list_file(top), single=True
-    ).scan()
+    )
 
 
 @dataclass
@@ -130,6 +153,21 @@ class _Scan:
         raise DataError(
             f"{self.root} keeps changing while it is read: wait until nothing writes to it, and try again"
         )
+
+    def recall(self) -> dict[str, str]:
+        table = self.cache.load(self.key)
+        if table is None:
+            return {}
+        try:
+            listing = self.look(table)
+        except (OSError, DataError):
+            return {}
+        rows = table.rows()
+        return {
+            path: row[STAT.size :].hex()
+            for path, stat, _ in listing.files()
+            if (row := rows.get(path)) is not None and row.startswith(stat) and not row.endswith(_IGNORED)
+        }
 
     def _read(self, listing: Listing, fold: bytes, known: dict[str, bytes], racy: int) -> Tree:
         """Read the files that changed, and remember those that can't change again without being noticed.

@@ -12,7 +12,8 @@ from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.files.digest import Digester
 from airflow_ml_pipelines.core.files.manifest import Entry, Manifest, encode_files
 from airflow_ml_pipelines.core.files.statcache import StatCache
-from airflow_ml_pipelines.core.files.tree import Tree, scan_file, scan_tree
+from airflow_ml_pipelines.core.files.tree import Tree, recall_file, recall_tree, scan_file, scan_tree
+from airflow_ml_pipelines.core.files.walk import EVERYTHING, Rules
 from airflow_ml_pipelines.core.progress import advance, measured
 from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.locations import Found, GlobRules, find, split_url
@@ -27,7 +28,7 @@ __all__ = [
     "find_location",
     "fingerprint_data",
     "list_data",
-    "scan_found",
+    "recall_digests",
 ]
 
 OpenDatastore = Callable[[str | None], Store]
@@ -123,7 +124,7 @@ def find_location(location: Location, open_datastore: OpenDatastore, open_url: O
 def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
     if method == "content":
         if found.local is not None:
-            return _of_tree(scan_found(found, cache))
+            return _of_tree(_scan(found, cache))
         if not all(is_strong(info.version) for info in found.objects):
             return _of_manifest(_read(found))
     versions = [(found.relative(info.path), info.size, info.version) for info in found.objects]
@@ -138,7 +139,7 @@ def _fingerprint(found: Found, method: str, cache: StatCache) -> Fingerprint:
     )
 
 
-def scan_found(found: Found, cache: StatCache) -> Tree:
+def _scan(found: Found, cache: StatCache) -> Tree:
     """Return the files of a place on this machine with their digests; only what has changed is read.
 
     :raises DataError: where there is none any more, or one can't be read.
@@ -147,13 +148,24 @@ def scan_found(found: Found, cache: StatCache) -> Tree:
     assert local is not None
     if found.kind == "file":
         return scan_file(local, cache=cache)
-    if found.kind == "glob":
-        tree = scan_tree(local, rules=GlobRules(found.relative(found.path)), cache=cache)
-    else:
-        tree = scan_tree(local, cache=cache)
+    tree = scan_tree(local, rules=_rules(found), cache=cache)
     if not tree.files:
         raise DataError(f"{found.where} has no file any more")
     return tree
+
+
+def recall_digests(found: Found, cache: StatCache) -> dict[str, str]:
+    """Return the digests that are known of files without reading them, by relative path."""
+    local = found.local
+    if local is None:
+        return {}
+    if found.kind == "file":
+        return recall_file(local, cache=cache)
+    return recall_tree(local, rules=_rules(found), cache=cache)
+
+
+def _rules(found: Found) -> Rules:
+    return GlobRules(found.relative(found.path)) if found.kind == "glob" else EVERYTHING
 
 
 def _read(found: Found) -> Manifest:

@@ -23,7 +23,7 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.files.walk import ASIDE, Trail, extend_trail
 from airflow_ml_pipelines.core.stores.store import CLOCK, ObjectInfo, check_path
 
-__all__ = ["LocalStore", "local_info"]
+__all__ = ["LocalStore", "local_info", "local_version", "unwritable"]
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -48,7 +48,7 @@ class LocalStore:
         return f"LocalStore({str(self.root)!r})"
 
     def get(self, path: str) -> bytes:
-        source = self._file(path)
+        source = self.file(path)
         try:
             with open(source, "rb", 0) as file:
                 return file.read()
@@ -92,7 +92,7 @@ class LocalStore:
 
         :raises StoreError: for a folder that can't be read, and for a link that leads back to where it is.
         """
-        top = self._file(path)
+        top = self.file(path)
         stack: list[tuple[str, Trail]] = [(top, ())]
         while stack:
             folder, trail = stack.pop()
@@ -152,7 +152,7 @@ class LocalStore:
             shutil.copyfileobj(source, file, _PIECE)
 
     def local_path(self, path: str) -> Path | None:
-        return Path(self._file(path))
+        return Path(self.file(path))
 
     def clock(self) -> float:
         """Return the file system's time, which is the file server's where the folder is mounted from one."""
@@ -160,12 +160,13 @@ class LocalStore:
             _write(probe, b"")
             return os.stat(probe).st_mtime
 
-    def _file(self, path: str) -> str:
+    def file(self, path: str) -> str:
+        """Return where an object lies, or would. :raises InvalidPathError: for what is no path of a store."""
         return (self._prefix + check_path(path)).rstrip(os.sep) or os.sep
 
     @contextmanager
     def _reading(self, path: str, what: str = "read") -> Iterator[str]:
-        file = self._file(path)
+        file = self.file(path)
         try:
             yield file
         except OSError as error:
@@ -188,7 +189,7 @@ class LocalStore:
         """
         if not check_path(path):
             raise InvalidPathError(f"{path!r} names no object in {self.url}")
-        target = self._file(path)
+        target = self.file(path)
         folder = os.path.dirname(target)
         aside = os.path.join(folder, f"{ASIDE}{mark}{os.getpid()}-{secrets.token_hex(6)}")
         try:
@@ -200,15 +201,20 @@ class LocalStore:
             # one of copying has both names: that the copy can't be written is what it mostly is
             if source is not None and str(error.filename) == str(source) and error.filename2 is None:
                 raise
-            reason = explain_os_error(error, place=False)
-            if isinstance(error, FileExistsError | NotADirectoryError):
-                reason = "a part of its path is a file"
-            elif os.path.isdir(target):
-                reason = "it is a folder"
-            raise StoreError(f"{target} can't be written: {reason}") from error
+            raise unwritable(target, error) from error
         finally:
             with suppress(OSError):
                 os.unlink(aside)
+
+
+def unwritable(target: str, error: OSError) -> StoreError:
+    """Return the error for a file that can't be written."""
+    reason = explain_os_error(error, place=False)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        reason = "a part of its path is a file"
+    elif os.path.isdir(target):
+        reason = "it is a folder"
+    return StoreError(f"{target} can't be written: {reason}")
 
 
 def _write(file: str, data: bytes) -> None:
@@ -225,5 +231,9 @@ def _beyond(link: str, folder: str, trail: Trail) -> Trail:
 
 def local_info(path: str, found: os.stat_result) -> ObjectInfo:
     """Return what a :class:`LocalStore` says of a file."""
-    version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
-    return ObjectInfo(path, found.st_size, version, found.st_mtime_ns / 1e9)
+    return ObjectInfo(path, found.st_size, local_version(found), found.st_mtime_ns / 1e9)
+
+
+def local_version(found: os.stat_result) -> str:
+    """Return the version that a :class:`LocalStore` gives a file."""
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from airflow_ml_pipelines.core.errors import DataError
 from airflow_ml_pipelines.core.files.statcache import StatCache
-from airflow_ml_pipelines.core.keys.fingerprint import scan_found
+from airflow_ml_pipelines.core.keys.fingerprint import recall_digests
 from airflow_ml_pipelines.core.stores.locations import Found
 from airflow_ml_pipelines.core.stores.meta import is_strong
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished, join
@@ -124,9 +124,7 @@ def list_copies(source: Sequence[Found], place: Place, cache: StatCache) -> list
     """Return what is to lie at a place. :raises DataError: where two files have one name."""
     copies: dict[str, Copy] = {}
     for found in source:
-        digests: Mapping[str, str] = {}
-        if found.local is not None:
-            digests = {entry.path: entry.digest for entry in scan_found(found, cache).manifest}
+        digests = recall_digests(found, cache)
         for info in found.objects:
             name = found.relative(info.path)
             digest = digests.get(name, "")

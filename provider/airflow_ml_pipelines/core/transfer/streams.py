@@ -15,7 +15,7 @@ import obstore
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.files.digest import Digester
 from airflow_ml_pipelines.core.progress import advance
-from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_info
+from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE, Passing, piece_size
@@ -108,7 +108,7 @@ class StreamCopier:
         if written.st_size != copy.info.size:
             raise differs(copy, self._target)
         os.replace(aside, target)
-        return Copied(copy, digest, local_info(copy.target, written).version)
+        return Copied(copy, digest, local_version(written))
 
     async def _sent(self, copy: Copy, target: ObstoreStore, put: Any, passing: Passing) -> Copied:
         """Return what was sent to an object store, after that has said, or shown, that it has the same bytes."""
@@ -253,7 +253,7 @@ def _still_the_same(copy: Copy, passing: Passing) -> None:
     file = copy.store.local_path(copy.info.path)
     if file is not None:
         with suppress(FileNotFoundError):
-            if local_info(copy.info.path, os.stat(file)).version != copy.info.version:
+            if local_version(os.stat(file)) != copy.info.version:
                 raise changed(copy)
     if copy.digest and passing.digest not in ("", copy.digest):
         raise changed(copy)
