@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_ml_pipelines._airflow import AirflowException, get_connection
-from airflow_ml_pipelines.core.databricks.client import set_login_source
+from airflow_ml_pipelines.core.databricks.login import set_login_source
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.stores.connections import Connection, set_connection_source
 from airflow_ml_pipelines.hooks.databricks import databricks_login

@@ -105,6 +105,12 @@ class Runs:
 
     def start_cluster(self, body: dict) -> dict:
         cluster = self.cluster(body)
+        if cluster["state"] != "TERMINATED":
+            raise RefusedError(
+                400,
+                "INVALID_STATE",
+                f"Cluster {body['cluster_id']} is in unexpected state {cluster['state']}.",
+            )
         cluster["state"] = "RUNNING"
         cluster.pop("termination_reason", None)
         return {}

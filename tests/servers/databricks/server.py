@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import random
@@ -26,7 +27,7 @@ class Faults:
     """What goes wrong.
 
     :param plan: what becomes of the next requests, one each: 429, 500, 503, ``reset`` (before it is done), ``lose``
-        (it is done, and the answer is lost), "" for nothing.
+        (it is done, and the answer is lost), the bytes of an answer as they are, "" for nothing.
     :param slow_start: seconds that clusters take to start.
     :param no_cluster: why no cluster starts.
     :param lost_clusters: how many of the next runs lose theirs.
@@ -51,12 +52,15 @@ class DatabricksServer:
     """A Databricks workspace in a folder.
 
     :ivar requests: method and path of every request that was done.
+    :ivar token: what it takes, and gives to the service principal ``me`` whose secret is ``hunter2``.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults = Faults()
         self.requests: list[str] = []
+        self.token = TOKEN
+        self.asked_for_tokens = 0
         self.files = Files(folder)
         self.runs = Runs(self.files, folder, self.faults, lambda: self.url)
         self.lock = threading.Lock()
@@ -128,6 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "reset":
             self._reset()
             return
+        if isinstance(fault, bytes):
+            self.wfile.write(fault)
+            self.close_connection = True
+            return
         if isinstance(fault, int):
             name = {429: "REQUEST_LIMIT_EXCEEDED", 503: "TEMPORARILY_UNAVAILABLE"}.get(
                 fault, "INTERNAL_ERROR"
@@ -147,7 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(parts.path)
         if path.startswith("/.well-known/"):
             return 404, {}
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if path == "/oidc/v1/token":
+            return self._give_token()
+        if self.headers.get("Authorization") != f"Bearer {self.workspace.token}":
             return 403, {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."}
         self.workspace.requests.append(f"{self.command} {path}")
         # the provider's triggers ask with a body where others ask with a query
@@ -161,6 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
             return error.status, {"error_code": error.code, "message": str(error)}
         except KeyError as error:
             return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"missing {error}"}
+
+    def _give_token(self) -> tuple[int, dict]:
+        if self.headers.get("Authorization") != "Basic " + base64.b64encode(b"me:hunter2").decode():
+            return 401, {"error": "invalid_client"}
+        self.workspace.asked_for_tokens += 1
+        return 200, {"access_token": self.workspace.token, "expires_in": 3600, "token_type": "Bearer"}
 
     def _route(self, path: str, given: dict, data: bytes) -> tuple[int, dict | bytes]:
         files, runs = self.workspace.files, self.workspace.runs

@@ -7,17 +7,16 @@ Every call may be sent twice without harm: a run is submitted with an idempotenc
 from __future__ import annotations
 
 import base64
-import os
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-from urllib.parse import quote
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError, WorkspaceError
-from airflow_ml_pipelines.core.stores.connections import Connection, find_connection
-from airflow_ml_pipelines.core.stores.credentials import resolve_credentials
+from airflow_ml_pipelines.core.databricks.login import Login, find_login
+from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
 from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec
 
-__all__ = ["DatabricksClient", "Login", "open_client", "set_login_source"]
+__all__ = ["DatabricksClient", "open_client"]
 
 _TRIES = 9
 _BACKOFF = 0.1
@@ -25,29 +24,9 @@ _LONGEST_PAUSE = 20
 _TIMEOUT = (10, 60)
 _PASSING = (429, 500, 502, 503, 504)
 _CHUNK = 1 << 20
-_DEFAULT_CONNECTION = "databricks_default"
-_OAUTH = "service_principal_oauth"
-
-
-class Login(NamedTuple):
-    """How a Databricks workspace is reached.
-
-    :param headers: returns those that say who asks; they are asked for at each call, since tokens end.
-    """
-
-    url: str
-    headers: Callable[[], Mapping[str, str]]
-
-
-LoginSource = Callable[[str], Login | None]
-
-_login_source: LoginSource | None = None
-
-
-def set_login_source(source: LoginSource | None) -> None:
-    """Set who turns the id of an Airflow connection into a login, for this process; None for this module itself."""
-    global _login_source  # noqa: PLW0603 - one per process, set by the Airflow glue
-    _login_source = source
+_LONGEST_TEXT = 2000
+_STARTED = ("PENDING", "RUNNING", "RESTARTING", "RESIZING")
+_WHOSE = ": is it the address of a Databricks workspace?"
 
 
 class DatabricksClient:
@@ -65,7 +44,7 @@ class DatabricksClient:
         self.where = where
         self._login = login
         self._session = requests.Session()
-        self._session.trust_env = True
+        self._session.auth = lambda request: request  # else a .netrc would go before the login
         retry = Retry(
             total=_TRIES,
             backoff_factor=_BACKOFF,
@@ -86,11 +65,16 @@ class DatabricksClient:
 
     def submit(self, request: Mapping[str, Any]) -> int:
         """Start a run and return its id; that of the same run where the same token was submitted before."""
-        return int(self._json("POST", "2.2/jobs/runs/submit", request)["run_id"])
+        path = "2.2/jobs/runs/submit"
+        return int(self._field(self._json("POST", path, request), "run_id", int, path))
 
     def run(self, run_id: int) -> dict[str, Any]:
         """Return how a run stands. :raises NotFoundError: where there is none."""
-        return self._json("GET", "2.2/jobs/runs/get", query={"run_id": run_id})
+        path = "2.2/jobs/runs/get"
+        found = self._json("GET", path, query={"run_id": run_id})
+        for document in (found, *self._field({"tasks": [], **found}, "tasks", list, path)):
+            self._field(document, "state", dict, path)
+        return found
 
     def output(self, run_id: int) -> dict[str, Any]:
         """Return what the run of a task has made."""
@@ -105,8 +89,12 @@ class DatabricksClient:
         return self._json("GET", "2.1/clusters/get", query={"cluster_id": cluster_id})
 
     def start_cluster(self, cluster_id: str) -> None:
-        """Start a cluster that was ended."""
-        self._json("POST", "2.1/clusters/start", {"cluster_id": cluster_id})
+        """Start a cluster that was ended, unless somebody else has meanwhile."""
+        try:
+            self._json("POST", "2.1/clusters/start", {"cluster_id": cluster_id})
+        except ComputeTargetException:
+            if self.cluster(cluster_id).get("state") not in _STARTED:
+                raise
 
     def libraries(self, cluster_id: str) -> list[dict[str, Any]]:
         """Return how each library of a cluster stands."""
@@ -125,13 +113,14 @@ class DatabricksClient:
 
         :raises NotFoundError: where there is none.
         """
-        query = {"path": path, "format": "SOURCE"}
-        return base64.b64decode(self._json("GET", "2.0/workspace/export", query=query)["content"])
+        found = self._json("GET", "2.0/workspace/export", query={"path": path, "format": "SOURCE"})
+        return self._decoded(found, "content", "2.0/workspace/export")
 
     def object_type(self, path: str) -> str:
         """Return what an object of the workspace is: ``NOTEBOOK``, ``FILE`` … "" where there is none."""
+        where = "2.0/workspace/get-status"
         try:
-            return str(self._json("GET", "2.0/workspace/get-status", query={"path": path})["object_type"])
+            return str(self._field(self._json("GET", where, query={"path": path}), "object_type", str, where))
         except NotFoundError:
             return ""
 
@@ -173,9 +162,11 @@ class DatabricksClient:
         found = bytearray()
         while True:
             query = {"path": plain, "offset": len(found), "length": _CHUNK}
-            answer = self._json("GET", "2.0/dbfs/read", query=query)
-            found += base64.b64decode(answer.get("data", ""))
-            if int(answer.get("bytes_read", 0)) < _CHUNK:
+            piece = self._decoded(
+                {"data": "", **self._json("GET", "2.0/dbfs/read", query=query)}, "data", "2.0/dbfs/read"
+            )
+            found += piece
+            if len(piece) < _CHUNK:
                 return bytes(found)
 
     # --- calls ---------------------------------------------------------------------------------------------------
@@ -193,10 +184,25 @@ class DatabricksClient:
         except ValueError:
             found = None
         if not isinstance(found, dict):
+            raise ComputeTargetException(f"{self.where}: {self.url} answers to {path} with no JSON{_WHOSE}")
+        return found
+
+    def _field(self, document: Any, name: str, kind: type, path: str) -> Any:
+        found = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(found, kind):
             raise ComputeTargetException(
-                f"{self.where}: {self.url} answers to {path} with no JSON: is it the address of a Databricks workspace?"
+                f"{self.where}: {self.url} answers to {path} without {name!r}{_WHOSE}"
             )
         return found
+
+    def _decoded(self, document: dict[str, Any], name: str, path: str) -> bytes:
+        text = self._field(document, name, str, path)
+        try:
+            return base64.b64decode(text, validate=True)
+        except ValueError:
+            raise ComputeTargetException(
+                f"{self.where}: {self.url} answers to {path} with a {name!r} that is not base64{_WHOSE}"
+            ) from None
 
     def _call(
         self,
@@ -207,48 +213,70 @@ class DatabricksClient:
         query: Mapping[str, Any] | None = None,
         data: bytes | None = None,
     ) -> Any:
-        import requests
-
-        try:
-            answer = self._session.request(
-                method,
-                f"{self.url}/api/{path}",
-                json=body,
-                params=query,
-                data=data,
-                headers=dict(self._login.headers()),
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise ComputeTargetException(
-                f"{self.where}: {self.url} can't be reached ({type(error).__name__}), after {_TRIES} further tries: "
-                "check the address and the network"
-            ) from None
+        headers = dict(self._login.headers())
+        given = {"json": body, "params": query, "data": data}
+        answer = self._send(method, path, headers, given)
+        if answer.status_code in (401, 403) and self._login.renew():  # its token has ended before its time
+            headers = dict(self._login.headers())
+            answer = self._send(method, path, headers, given)
         if answer.status_code >= 300:
-            raise self._refusal(answer, path)
+            raise self._refusal(answer, path, headers)
         return answer
 
-    def _refusal(self, answer: Any, path: str) -> Exception:
-        code, said = "", answer.reason
+    def _send(self, method: str, path: str, headers: Mapping[str, str], given: Mapping[str, Any]) -> Any:
+        import requests
+
+        for tried in range(_TRIES + 1):
+            try:
+                return self._session.request(
+                    method,
+                    f"{self.url}/api/{path}",
+                    headers=headers,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                    **given,
+                )
+            except requests.exceptions.ChunkedEncodingError as error:  # it broke off after it had begun
+                if tried == _TRIES:
+                    raise self._unreached(error) from None
+                time.sleep(min(_BACKOFF * 2**tried, _LONGEST_PAUSE))
+            except requests.RequestException as error:
+                raise self._unreached(error) from None
+        raise AssertionError
+
+    def _unreached(self, error: Exception) -> ComputeTargetException:
+        return ComputeTargetException(
+            f"{self.where}: {self.url} can't be reached ({type(error).__name__}), after {_TRIES} further tries: "
+            "check the address and the network"
+        )
+
+    def _refusal(self, answer: Any, path: str, headers: Mapping[str, str]) -> Exception:
+        code, said = "", str(answer.reason)
         try:
             document = answer.json()
             code, said = str(document.get("error_code", "")), str(document.get("message") or said)
         except (ValueError, AttributeError):
             pass
         if answer.status_code == 404 or code == "RESOURCE_DOES_NOT_EXIST":
-            return NotFoundError(f"{self.where}: {said}")
+            return NotFoundError(f"{self.where}: {_plain(said, headers)}")
         hint = ""
         if answer.status_code in (401, 403):
             hint = ": check the token of the connection, and what its user may do"
         elif answer.status_code in _PASSING:
             hint = f": it was tried {_TRIES + 1} times"
+        elif answer.status_code < 400:
+            hint = f", to {urlsplit(answer.headers.get('Location', '')).netloc or 'itself'}{_WHOSE}"
         return ComputeTargetException(
-            f"{self.where}: {self.url} answers {answer.status_code} to {path}: {said}{hint}"
+            f"{self.where}: {self.url} answers {answer.status_code} to {path}: {_plain(said, headers)}{hint}"
         )
 
 
-# --- who asks ----------------------------------------------------------------------------------------------------
+def _plain(said: str, headers: Mapping[str, str]) -> str:
+    """Return what a server said as it may stand in an error: on one line, not too long, and without the token."""
+    token = headers.get("Authorization", "").rpartition(" ")[2]
+    text = said.replace(token, "***") if token else said
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def open_client(spec: ComputeTargetSpec) -> DatabricksClient:
@@ -260,77 +288,4 @@ def open_client(spec: ComputeTargetSpec) -> DatabricksClient:
     :raises ComputeTargetException: where none of them is there.
     """
     where = f"compute target {spec.name!r}"
-    return DatabricksClient(_login(spec.options, where), where)
-
-
-def _login(options: Mapping[str, Any], where: str) -> Login:
-    name = options.get("connection")
-    host = options.get("host") or (None if name else os.environ.get("DATABRICKS_HOST"))
-    if name is None and host:
-        variable = options.get("token_variable") or "DATABRICKS_TOKEN"
-        given = resolve_credentials({"token": f"env:{variable}"}, where)
-        return Login(_address(str(host)), lambda: {"Authorization": f"Bearer {given['token']}"})
-    try:
-        found = _login_source(name or _DEFAULT_CONNECTION) if _login_source is not None else None
-        return found or _of_connection(find_connection(name or _DEFAULT_CONNECTION, where), where)
-    except WorkspaceError as error:
-        if name is not None:
-            raise
-        raise ComputeTargetException(
-            f"{where}: nothing says which Databricks workspace it is: give it `connection: <an Airflow connection's id>`, "
-            "or `host` and `token_variable`, or set DATABRICKS_HOST and DATABRICKS_TOKEN"
-        ) from error
-
-
-def _of_connection(connection: Connection, where: str) -> Login:
-    host = str(connection.extra.get("host") or connection.host or "")
-    if not host:
-        raise ComputeTargetException(
-            f"{where}: its connection has no host, the address of the Databricks workspace"
-        )
-    port = f":{connection.port}" if connection.port else ""
-    url = _address(f"{host}{port}", connection.schema or "https")
-    token = connection.extra.get("token") or (None if connection.login else connection.password)
-    if token:
-        return Login(url, lambda: {"Authorization": f"Bearer {token}"})
-    if connection.login and connection.password and connection.extra.get(_OAUTH):
-        return Login(url, _service_principal(url, connection.login, connection.password, where))
-    raise ComputeTargetException(
-        f"{where}: its connection has no token: put it into the password, with no login; or the id and the secret of a "
-        f'service principal into login and password, with extra {{"{_OAUTH}": true}}'
-    )
-
-
-def _service_principal(url: str, client_id: str, secret: str, where: str) -> Callable[[], Mapping[str, str]]:
-    import time
-
-    known: dict[str, Any] = {"ends": 0.0, "token": ""}
-
-    def headers() -> Mapping[str, str]:
-        if time.monotonic() > known["ends"]:
-            import requests
-
-            try:
-                answer = requests.post(
-                    f"{url}/oidc/v1/token",
-                    data={"grant_type": "client_credentials", "scope": "all-apis"},
-                    auth=(client_id, secret),
-                    timeout=_TIMEOUT,
-                )
-                answer.raise_for_status()
-                found = answer.json()
-                known.update(
-                    token=found["access_token"], ends=time.monotonic() + float(found["expires_in"]) - 60
-                )
-            except (requests.RequestException, ValueError, KeyError) as error:
-                raise ComputeTargetException(
-                    f"{where}: {url} gives the service principal {client_id!r} no token ({type(error).__name__}): check "
-                    "its id and its secret"
-                ) from None
-        return {"Authorization": f"Bearer {known['token']}"}
-
-    return headers
-
-
-def _address(host: str, scheme: str = "https") -> str:
-    return host.rstrip("/") if "://" in host else f"{scheme}://{host.rstrip('/')}"
+    return DatabricksClient(find_login(spec.options, where), where)
