@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -20,12 +21,16 @@ class Registry:
 
     :ivar tags: the text that each image ``repository:tag`` is made of.
     :ivar refusal: the HTTP status of every answer; 0 to be of service.
+    :ivar user: ``name:password`` of the one who is served; "" for everybody.
+    :ivar told: each login that somebody came with.
     """
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.tags: dict[str, str] = {}
         self.refusal = 0
+        self.user = ""
+        self.told: list[str] = []
 
     def digest(self, text: str) -> str:
         return _digest(self.manifest(text))
@@ -61,7 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found = _PATH.fullmatch(self.path)
-        if self.registry.refusal:
+        said = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.registry.told += [said] if said else []
+        if self.registry.user and said != self.registry.user:
+            self._send(401, b"{}", "application/json")
+        elif self.registry.refusal:
             refusal = {"errors": [{"code": "DENIED", "message": "access to this is denied"}]}
             self._send(self.registry.refusal, json.dumps(refusal).encode(), "application/json")
         elif found is None:
@@ -87,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        if status == 401 and self.registry.user:
+            self.send_header("WWW-Authenticate", 'Basic realm="test"')
         if kind == _MANIFEST and status == 200:
             self.send_header("Docker-Content-Digest", _digest(data))
         self.end_headers()

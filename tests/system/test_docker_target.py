@@ -337,6 +337,34 @@ def test_an_engine_elsewhere_does_not_see_local_folders(make_project, docker_url
         finish_removals()  # before the way to the engine is closed
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
+def test_an_engine_behind_tls_knows_its_user_by_a_certificate(
+    make_project, docker_url, tmp_path, monkeypatch
+):
+    from servers.certificates import make_certificates, server_context
+    from servers.relay import relay
+
+    files = make_certificates(tmp_path)
+    own = {"tls_client_cert": str(files["cert"]), "tls_client_key": str(files["key"])}
+    with relay(docker_url, server_context(files)) as url:
+        project = make_project(url=url, shared_paths=True, tls_ca_cert=str(files["ca"]), **own)
+        run = project.run("print('there')")
+        assert run.text("stdout") == "there", run.error
+        make_project(url=url, tls_verify=False, **own).opened().check()
+        for wrong in (
+            {},
+            {"tls_ca_cert": str(files["ca"])},
+            own,
+        ):  # in the clear; nobody; whom nobody vouches for
+            with pytest.raises(ComputeTargetException, match="can't be reached|can't be"):
+                make_project(url=url, **wrong).opened().check()
+        finish_removals()
+        monkeypatch.setenv("DOCKER_HOST", url)
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        make_project(url=None).opened().check()
+
+
 def test_an_engine_that_goes_away_while_a_script_runs_is_a_failure(make_project, docker_url, client):
     from servers.relay import relay
 
@@ -415,6 +443,33 @@ def test_a_tag_is_looked_up_in_the_registry_where_the_engine_has_no_such_image(m
         assert target.identify_image(name) == f"{images.host}/team/base@{images.digest(text)}"
     with pytest.raises(ComputeTargetException, match="team/base:3"):
         target.identify_image(f"{images.host}/team/base:3")
+
+
+def test_a_registry_is_logged_in_to_with_its_connection_and_no_other_is_told(
+    make_project, images, monkeypatch
+):
+    from servers.registry import registry
+
+    host, _, port = images.host.partition(":")
+    images.user, images.tags["team/base:1"] = "me:hush hush", "one"
+    made = {"conn_type": "docker", "host": host, "port": int(port), "login": "me", "password": "hush hush"}
+    monkeypatch.setenv("AIRFLOW_CONN_HUB", json.dumps(made))
+    name = f"{images.host}/team/base"
+    with registry() as other:
+        other.tags["team/base:1"] = "two"
+        target = make_project(connection="hub").opened()
+        assert target.identify_image(f"{name}:1") == f"{name}@{images.digest('one')}"
+        assert target.identify_image(f"{other.host}/team/base:1").endswith(other.digest("two"))
+        assert other.told == []
+    with pytest.raises(ComputeTargetException, match="ask the registry"):
+        make_project().opened().identify_image(f"{name}:1")
+    monkeypatch.setenv("AIRFLOW_CONN_HUB", json.dumps({**made, "password": "other hush"}))
+    wrong = make_project(connection="hub")
+    with pytest.raises(
+        ComputeTargetException, match="can't log in to the registry .* check host, login"
+    ) as caught:
+        wrong.opened().identify_image(f"{name}:1")
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

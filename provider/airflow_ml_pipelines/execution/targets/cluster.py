@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from typing import Any
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundError
 from airflow_ml_pipelines.core.stores.connections import Connection
+from airflow_ml_pipelines.execution.targets.cluster_access import open_client, read_access
 
 __all__ = ["Cluster"]
-
-_RETRIES = 2  # a connection that was kept may have been closed
 
 
 class Cluster:
@@ -36,14 +34,10 @@ class Cluster:
         namespace: str | None,
     ) -> None:
         self.where = where
-        extra = (
-            {} if connection is None else {_short(name): value for name, value in connection.extra.items()}
+        self._access = read_access(
+            where, connection, config_file=config_file, context=context, namespace=namespace
         )
-        self._config_file = config_file or extra.get("kube_config_path")
-        self._config = extra.get("kube_config")
-        self._in_cluster = bool(extra.get("in_cluster"))
-        self._context = context or extra.get("cluster_context")
-        self.namespace = namespace or extra.get("namespace") or "default"
+        self.namespace = self._access.namespace
         self._api: Any = None
 
     @property
@@ -51,12 +45,18 @@ class Cluster:
         """The core API. :raises ComputeTargetException: where there is no configuration for it."""
         if self._api is None:
             try:
-                from kubernetes import client
+                from kubernetes import client, config
             except ImportError:
                 raise ComputeTargetException(
                     f"{self.where} needs the package kubernetes: pip install 'airflow-provider-ml-pipelines[kubernetes]'"
                 ) from None
-            made = client.ApiClient(self._configuration())
+            try:
+                made = open_client(self._access)
+            except (config.ConfigException, ValueError, OSError) as error:
+                raise ComputeTargetException(
+                    f"{self.where}: there is no usable Kubernetes configuration: {error}; name a kubeconfig "
+                    "(`config_file`) or an Airflow connection (`connection`)"
+                ) from None
             self._api = client.CoreV1Api(made)
             weakref.finalize(self, made.close)
         return self._api
@@ -88,34 +88,6 @@ class Cluster:
                 f"{self.where}: the cluster can't be reached ({type(error).__name__}): check the kubeconfig or the "
                 "connection, and whether it is up"
             ) from None
-
-    def _configuration(self) -> Any:
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        configuration.retries = _RETRIES
-        try:
-            if self._config is not None:
-                document = json.loads(self._config) if isinstance(self._config, str) else self._config
-                config.load_kube_config_from_dict(
-                    document, context=self._context, client_configuration=configuration
-                )
-            elif self._in_cluster or (self._config_file is None and "KUBERNETES_SERVICE_HOST" in os.environ):
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                config.load_kube_config(
-                    self._config_file, context=self._context, client_configuration=configuration
-                )
-        except (config.ConfigException, ValueError, OSError) as error:
-            raise ComputeTargetException(
-                f"{self.where}: there is no usable Kubernetes configuration: {error}; name a kubeconfig (`config_file`) or "
-                "an Airflow connection (`connection`)"
-            ) from None
-        return configuration
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("extra__kubernetes__")
 
 
 def _message(error: Any) -> str:

@@ -19,7 +19,7 @@ from airflow_ml_pipelines.core.spec import EnvironmentSpec
 from airflow_ml_pipelines.core.stores.connections import find_connection
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.bytecode import Bytecode
-from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, not_found
+from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, Tls, not_found
 from airflow_ml_pipelines.execution.targets.docker_job import DockerJob, finish_removals
 from airflow_ml_pipelines.execution.targets.docker_mounts import Mount, job_mounts, read_mounts
 from airflow_ml_pipelines.execution.targets.images import Images
@@ -42,6 +42,9 @@ class DockerOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown_fie
 
     :param image: for environments that name none.
     :param url: of the engine, such as ``tcp://host:2376``; None for ``DOCKER_HOST``, else this machine's.
+    :param tls_ca_cert: a file with who has to have signed the engine's certificate, where it is reached by TLS; so are
+        ``tls_client_cert`` and ``tls_client_key`` those of the user's own certificate.
+    :param tls_verify: whether the engine's certificate is checked.
     :param connection: an Airflow connection with the login of a registry.
     :param registry: where images of environments are pushed to, such as ``registry.example/team``.
     :param network: which network containers are in: ``bridge``, ``host``, ``none`` or a name.
@@ -53,6 +56,10 @@ class DockerOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown_fie
 
     image: str | None = None
     url: str | None = None
+    tls_ca_cert: str | None = None
+    tls_client_cert: str | None = None
+    tls_client_key: str | None = None
+    tls_verify: bool | None = None
     connection: str | None = None
     registry: str | None = None
     network: str | None = None
@@ -75,6 +82,7 @@ class DockerTarget:
             raise ComputeTargetException(
                 f"{self._where}: user: expected numbers as 'uid:gid', found {self._options.user!r}"
             )
+        self._tls = _tls(self._options, self._where)
         self._opened: DockerEngine | None = None
 
     @property
@@ -83,7 +91,7 @@ class DockerTarget:
         if self._opened is None:
             name = self._options.connection
             connection = None if name is None else find_connection(name, self._where)
-            self._opened = DockerEngine(self._where, self._options.url, connection)
+            self._opened = DockerEngine(self._where, self._options.url, connection, self._tls)
         return self._opened
 
     def check(self) -> None:
@@ -225,3 +233,19 @@ class DockerTarget:
             ),  # the one that can always be read again from the beginning
             **limits,
         )
+
+
+def _tls(options: DockerOptions, where: str) -> Tls | None:
+    """Return how the engine is known. :raises ComputeTargetException: where what is said of it can't be meant."""
+    ca, cert, key = options.tls_ca_cert, options.tls_client_cert, options.tls_client_key
+    if not (ca or cert or key) and options.tls_verify is None:
+        return None
+    if bool(cert) != bool(key):
+        raise ComputeTargetException(
+            f"{where}: tls_client_cert and tls_client_key go together: give both or neither"
+        )
+    if not (options.url or "").startswith(("tcp://", "https://")):
+        raise ComputeTargetException(
+            f"{where}: TLS is for an engine elsewhere: expected a url such as tcp://host:2376, found {options.url!r}"
+        )
+    return Tls(ca, cert, key, options.tls_verify is not False)

@@ -8,30 +8,54 @@ import struct
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.stores.connections import Connection
 from airflow_ml_pipelines.core.stores.credentials import mask_url
+from airflow_ml_pipelines.execution.targets.registry_login import read_login
 
-__all__ = ["DockerEngine", "not_found", "split_image"]
+__all__ = ["DockerEngine", "Tls", "not_found", "split_image"]
 
 _TIMEOUT = 60.0
 _DEFAULT_URL = "unix:///var/run/docker.sock"
+
+
+class Tls(NamedTuple):
+    """The files with which an engine and its user know each other, as paths.
+
+    :param ca: who has to have signed the engine's certificate; None for those whom this machine trusts.
+    :param cert: the user's own certificate, and ``key`` its key; both or neither.
+    :param verify: whether the engine's certificate is looked at.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify: bool = True
 
 
 class DockerEngine:
     """A Docker engine.
 
     :param where: how errors call the compute target.
-    :param url: of the engine; None for ``DOCKER_HOST``, else the socket of this machine.
-    :param connection: the credentials of a registry, as an Airflow connection of type ``docker`` has them.
+    :param url: of the engine; None for ``DOCKER_HOST`` (with ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH``), else the
+        socket of this machine.
+    :param connection: the login of a registry, as an Airflow connection of type ``docker`` has it.
+    :param tls: None where the engine is reached without.
+    :raises ComputeTargetException: where the connection lacks something.
     """
 
-    def __init__(self, where: str, url: str | None, connection: Connection | None = None) -> None:
+    def __init__(
+        self, where: str, url: str | None, connection: Connection | None = None, tls: Tls | None = None
+    ) -> None:
         self.where = where
         self.url = url or os.environ.get("DOCKER_HOST") or _DEFAULT_URL
-        self._connection = connection
+        self._tls = tls
+        self._of_environment = url is None and tls is None
+        self._login = None if connection is None else read_login(where, connection)
+        self._logged_in = False
         self._client: Any = None
 
     @property
@@ -55,7 +79,9 @@ class DockerEngine:
                 ) from None
             with self.errors("be reached"):
                 self._find_socket()
-                self._client = docker.APIClient(base_url=self.url, version="auto", timeout=_TIMEOUT)
+                self._client = _client_class(docker.APIClient)(
+                    base_url=self.url, version="auto", timeout=_TIMEOUT, tls=self._tls_config()
+                )
             weakref.finalize(self, self._client.close)
         return self._client
 
@@ -110,9 +136,10 @@ class DockerEngine:
         """Return the name by digest of an image that a registry has. :raises ComputeTargetException: where it can't tell."""
         client = self.client
         repository, _ = split_image(name)
+        self.log_in(name)
         try:
             with self.errors(f"ask the registry for image {name}"):
-                found = client.inspect_distribution(name, auth_config=self._credentials())
+                found = client.inspect_distribution(name)
         except not_found() as error:
             raise ComputeTargetException(
                 f"{self.where}: there is no image {name!r}, neither on the engine nor in its registry ({error})"
@@ -125,9 +152,10 @@ class DockerEngine:
 
         client = self.client
         repository, tag = split_image(name)
+        self.log_in(name)
         try:
             with self.errors(f"fetch image {name}"):
-                client.pull(repository, tag=tag, auth_config=self._credentials())
+                client.pull(repository, tag=tag)
         except docker.errors.NotFound as error:
             raise ComputeTargetException(
                 f"{self.where}: there is no image {name!r} on the engine, and its registry has none, or none for this user "
@@ -143,10 +171,9 @@ class DockerEngine:
         """Bring an image to its registry. :raises ComputeTargetException: where it is refused."""
         client = self.client
         repository, tag = split_image(name)
+        self.log_in(name)
         with self.errors(f"push image {name}"):
-            for event in client.push(
-                repository, tag=tag, stream=True, decode=True, auth_config=self._credentials()
-            ):
+            for event in client.push(repository, tag=tag, stream=True, decode=True):
                 if "error" in event:
                     raise ComputeTargetException(
                         f"{self.where}: image {name} can't be pushed: {mask_url(str(event['error']))}"
@@ -171,11 +198,41 @@ class DockerEngine:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(self.url.removeprefix("unix://"))
 
-    def _credentials(self) -> dict[str, str] | None:
-        connection = self._connection
-        if connection is None or not connection.login:
-            return None
-        return {"username": connection.login, "password": connection.password or ""}
+    def log_in(self, image: str) -> None:
+        """Log in to the connection's registry, once, where an image is of it: no other registry is told the password.
+
+        :raises ComputeTargetException: where it refuses.
+        """
+        login = self._login
+        if login is None or self._logged_in or not login.is_for(image):
+            return
+        try:
+            with self.errors(f"log in to the registry {login.registry}"):
+                self.client.login(**login._asdict())
+        except ComputeTargetException as error:
+            raise ComputeTargetException(
+                f"{error}: check host, login and password of its connection"
+            ) from None
+        self._logged_in = True
+
+    def _tls_config(self) -> Any:
+        """Return what the client takes as TLS. :raises ComputeTargetException: where a file is not there."""
+        import docker.errors
+        from docker.tls import TLSConfig
+        from docker.utils import kwargs_from_env
+
+        tls = self._tls
+        try:
+            if self._of_environment:
+                return kwargs_from_env().get("tls", False)
+            if tls is None:
+                return False
+            pair = (tls.cert, tls.key) if tls.cert or tls.key else None
+            return TLSConfig(client_cert=pair, ca_cert=tls.ca, verify=tls.verify)
+        except docker.errors.TLSParameterError as error:
+            raise ComputeTargetException(
+                f"{self.where}: the files of TLS can't be used: {str(error).partition('. TLS')[0]}"
+            ) from None
 
 
 def not_found() -> type[Exception]:
@@ -193,6 +250,20 @@ def split_image(name: str) -> tuple[str, str | None]:
         return repository, digest
     repository, sign, tag = name.rpartition(":")
     return (repository, tag) if sign and "/" not in tag else (name, "latest")
+
+
+@cache
+def _client_class(base: Any) -> Any:
+    class Client(base):  # type: ignore[misc]
+        """Lets the engine's own authority be, where a variable such as ``REQUESTS_CA_BUNDLE`` names others."""
+
+        def merge_environment_settings(
+            self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> Any:
+            own = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+    return Client
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 import time
 from collections import deque
@@ -41,6 +42,7 @@ LABEL = "ml-pipelines.build"
 _ENVIRONMENT = "/opt/ml-pipelines/environment"
 _BUILD = "/tmp/.ml-pipelines-build"  # noqa: S108 - in a container of our own
 _REPOSITORY = "ml-pipelines-environment"
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
 _INDEX = ("INDEX", "TRUSTED_HOST", "TIMEOUT", "RETRIES")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -128,6 +130,8 @@ class Images:
     def _build_dockerfile(self, text: str, tag: str) -> None:
         last: deque[str] = deque(maxlen=SHOWN_LINES)
         client = self._engine.client
+        for base in _FROM.findall(text):
+            self._engine.log_in(base)
         with self._engine.errors("build the Dockerfile"):
             for event in client.build(
                 fileobj=io.BytesIO(text.encode()), tag=tag, rm=True, forcerm=True, decode=True

@@ -147,7 +147,8 @@ class KubernetesTarget:
             yield Reaped(name, owner, reason)
 
     def _builder(self) -> DockerEngine:
-        return DockerEngine(f"{self._where}, its builder", self._options.builder)
+        where, name = f"{self._where}, its builder", self._options.registry_connection
+        return DockerEngine(where, self._options.builder, find_connection(name, where) if name else None)
 
     def _job(self, name: str, job: Job, workspace: Workspace) -> PodJob:
         memory = self._resources.memory

@@ -23,6 +23,7 @@ class KubernetesOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown
     :param shared_paths: whether the volumes have the workspace's local folders at the same paths.
     :param startup_timeout: seconds within which the pod has to run.
     :param registry: where images of environments are pushed to.
+    :param registry_connection: an Airflow connection with the login of a registry, for the engine that makes images.
     :param builder: the URL of the Docker engine that makes them.
     """
 
@@ -44,4 +45,5 @@ class KubernetesOptions(TargetOptions, frozen=True, kw_only=True, forbid_unknown
     shared_paths: bool = False
     startup_timeout: float = 600.0
     registry: str | None = None
+    registry_connection: str | None = None
     builder: str | None = None

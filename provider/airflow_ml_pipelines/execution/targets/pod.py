@@ -152,7 +152,12 @@ class PodJob:
         # whatever ends the log, what the cluster says of the pod counts
         with suppress(Exception):
             response = self._cluster.api.read_namespaced_pod_log(
-                self.name, self._cluster.namespace, container=CONTAINER, follow=True, _preload_content=False
+                self.name,
+                self._cluster.namespace,
+                container=CONTAINER,
+                follow=True,
+                _preload_content=False,
+                _request_timeout=(30, None),  # a script may be silent for long
             )
             try:
                 for piece in response.stream(1 << 16):
