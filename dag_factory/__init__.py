@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.runtime.run import Run, RunEnvironmentException
     from dag_factory.compute.conda import CondaDependencies
     from dag_factory.compute.environment import Environment, RunConfiguration
+    from dag_factory.compute.libraries import (
+        EggLibrary,
+        JarLibrary,
+        MavenLibrary,
+        PyPiLibrary,
+        RCranLibrary,
+    )
     from dag_factory.compute.spark import AdlaCompute, DatabricksCompute
     from dag_factory.compute.target import AmlCompute, ComputeTarget
     from dag_factory.dags.compile import build_dag
@@ -57,13 +64,6 @@ if TYPE_CHECKING:
     from dag_factory.steps.assemble import StepSequence
     from dag_factory.steps.data_transfer import DataTransferStep
     from dag_factory.steps.databricks import DatabricksStep
-    from dag_factory.steps.libraries import (
-        EggLibrary,
-        JarLibrary,
-        MavenLibrary,
-        PyPiLibrary,
-        RCranLibrary,
-    )
     from dag_factory.steps.step import PythonScriptStep
     from dag_factory.workspace import Workspace
 
@@ -147,13 +147,13 @@ _HOMES = {
     "DatasetConsumptionConfig": "dag_factory.ports.data",
     "Datastore": "dag_factory.datastores.datastore",
     "DefinitionError": _ERRORS,
-    "EggLibrary": "dag_factory.steps.libraries",
+    "EggLibrary": "dag_factory.compute.libraries",
     "Environment": "dag_factory.compute.environment",
     "Experiment": "dag_factory.runs.experiment",
     "FileDataset": "dag_factory.datasets.dataset",
     "InputPortBinding": "dag_factory.ports.outputs",
-    "JarLibrary": "dag_factory.steps.libraries",
-    "MavenLibrary": "dag_factory.steps.libraries",
+    "JarLibrary": "dag_factory.compute.libraries",
+    "MavenLibrary": "dag_factory.compute.libraries",
     "MlPipelinesError": _ERRORS,
     "OutputFileDatasetConfig": "dag_factory.ports.outputs",
     "OutputTabularDatasetConfig": "dag_factory.ports.outputs",
@@ -168,9 +168,9 @@ _HOMES = {
     "PipelineRun": "dag_factory.runs.run",
     "PortDataReference": "dag_factory.runs.step_run",
     "PublishedPipeline": "dag_factory.publishing.published_pipeline",
-    "PyPiLibrary": "dag_factory.steps.libraries",
+    "PyPiLibrary": "dag_factory.compute.libraries",
     "PythonScriptStep": "dag_factory.steps.step",
-    "RCranLibrary": "dag_factory.steps.libraries",
+    "RCranLibrary": "dag_factory.compute.libraries",
     "Run": "airflow_ml_pipelines.runtime.run",
     "RunConfiguration": "dag_factory.compute.environment",
     "RunEnvironmentException": "airflow_ml_pipelines.runtime.run",

@@ -14,15 +14,11 @@ import pytest
 from airflow_ml_pipelines.core.keys.key import FIELDS
 from airflow_ml_pipelines.workspace_file import load_workspace
 from dag_factory.cli import make_parser
-from dag_factory.definitions.definition import (
-    DataDefinition,
-    EnvironmentDefinition,
-    InputDefinition,
-    OutputDefinition,
-    ParameterDefinition,
-    PipelineDefinition,
-    StepDefinition,
-)
+from dag_factory.definitions.definition import PipelineDefinition
+from dag_factory.models.data import DataDefinition, InputDefinition, OutputDefinition
+from dag_factory.models.environment import EnvironmentDefinition
+from dag_factory.models.parameter import ParameterDefinition
+from dag_factory.models.step import StepDefinition
 
 PROJECT = Path(__file__).parent.parent
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])

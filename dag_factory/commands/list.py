@@ -11,7 +11,7 @@ from dag_factory.commands.options import Commands, UsageError, add_json, add_wor
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-    from dag_factory.definitions.definition import ScheduleDefinition
+    from dag_factory.models.schedule import ScheduleDefinition
 
 __all__ = ["add"]
 

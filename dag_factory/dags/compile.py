@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, TaskGroup
 
     from airflow_ml_pipelines.written.problems import Problem
-    from dag_factory.definitions.definition import PipelineDefinition, ScheduleDefinition
+    from dag_factory.definitions.definition import PipelineDefinition
+    from dag_factory.models.schedule import ScheduleDefinition
 
     _Settings: TypeAlias = PipelineDefinition | SpecSettings
 

@@ -29,7 +29,6 @@ __all__ = [
     "extend_definition",
     "make_dag",
     "rebase_definition",
-    "save_spec",
 ]
 
 
@@ -85,11 +84,6 @@ def _with_fields(document: dict[str, Any], fields: Mapping[str, Any]) -> dict[st
         for name, value in fields.items()
     }
     return {**document, **given}
-
-
-def save_spec(spec: PipelineSpec, path: str | os.PathLike[str]) -> None:
-    """Write a pipeline as a YAML document."""
-    Path(path).write_text(PipelineDefinition.from_spec(spec).to_yaml(), encoding="utf-8")
 
 
 def rebase_definition(definition: PipelineDefinition, folder: Path) -> PipelineDefinition:

@@ -221,7 +221,7 @@ class PipelineDraft:
 
         :param path: the file; ``<name>.pipeline.yaml`` if left out.
         """
-        from dag_factory.pipelines.describe import save_spec
+        from dag_factory.definitions.definition import save_spec
 
         save_spec(self._document.spec, path or f"{self.name}.pipeline.yaml")
 

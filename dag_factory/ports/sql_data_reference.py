@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,12 @@ from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect
 from dag_factory.datastores.datastore import Datastore
 from dag_factory.ports.port import InputPort, check_input_name
+from dag_factory.resolve.tables import check_table, select_all
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import Data
 
-__all__ = ["SqlDataReference", "check_table", "select_all"]
-
-_TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}", re.ASCII)
+__all__ = ["SqlDataReference"]
 
 
 class SqlDataReference:
@@ -77,21 +75,6 @@ class SqlDataReference:
         query = self.sql_query or select_all(str(self.sql_table))
         source = _query(self.datastore_name, query, self.query_timeout)
         return InputPort(name=self.data_reference_name, source=source, mode="direct")
-
-
-def check_table(table: str) -> str | None:
-    """Return what is wrong with the name of a table, None where nothing is."""
-    if _TABLE.fullmatch(table):
-        return None
-    return (
-        f"expected a table, or schema.table, of letters, digits and '_', found {table!r}: "
-        "make a view of such a name for any other"
-    )
-
-
-def select_all(table: str) -> str:
-    """Return the query that reads a table."""
-    return f"SELECT * FROM {table}"  # noqa: S608 - a name of letters and digits
 
 
 def _query(datastore: str, query: str, timeout: float) -> Data:

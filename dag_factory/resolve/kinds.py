@@ -9,10 +9,10 @@ import msgspec
 from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
 from airflow_ml_pipelines.core.spec import AdlaSpec, StepSpec
 from airflow_ml_pipelines.written.problems import Path, Problem
-from dag_factory.steps.libraries import make_libraries
+from dag_factory.compute.libraries import make_libraries
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import StepDefinition
+    from dag_factory.models.step import StepDefinition
 
 __all__ = ["document_of_kind", "kind_path", "resolve_kind"]
 

@@ -25,18 +25,15 @@ from airflow_ml_pipelines.core.spec import (
     Text,
 )
 from airflow_ml_pipelines.written.problems import Path, Problem
-from dag_factory.ports.sql_data_reference import check_table, select_all
 from dag_factory.resolve.bindings import Binding, BindingError, parse
+from dag_factory.resolve.tables import check_table, select_all
 from dag_factory.resolve.values import check_partitions, resolve_data, tabular_format
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import (
-        InputDefinition,
-        OutputDefinition,
-        PipelineDefinition,
-        StepDefinition,
-        TransferDefinition,
-    )
+    from dag_factory.models.data import InputDefinition, OutputDefinition
+    from dag_factory.models.pipeline import PipelineModel
+    from dag_factory.models.step import StepDefinition
+    from dag_factory.models.transfer import TransferDefinition
 
 __all__ = ["Ports"]
 
@@ -51,7 +48,7 @@ class Ports:
         self,
         step_id: str,
         step: StepDefinition,
-        definition: PipelineDefinition,
+        definition: PipelineModel,
         parameters: Mapping[str, ParameterSpec],
         problems: list[Problem],
     ) -> None:

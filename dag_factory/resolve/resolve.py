@@ -31,7 +31,8 @@ from dag_factory.resolve.transfer import resolve_transfer
 from dag_factory.resolve.values import resolve_data, resolve_environment, resolve_parameter
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import PipelineDefinition, StepDefinition
+    from dag_factory.models.pipeline import PipelineModel
+    from dag_factory.models.step import StepDefinition
 
 __all__ = ["find_resolve_problems", "resolve"]
 
@@ -44,7 +45,7 @@ _PLACEHOLDERS = ("run-id", "output-name")
 
 
 def resolve(
-    definition: PipelineDefinition, base_directory: str | os.PathLike[str] | None, *, check_files: bool = True
+    definition: PipelineModel, base_directory: str | os.PathLike[str] | None, *, check_files: bool = True
 ) -> PipelineSpec:
     """Return the pipeline with every name resolved.
 
@@ -57,7 +58,7 @@ def resolve(
 
 
 def find_resolve_problems(
-    definition: PipelineDefinition, base_directory: str | os.PathLike[str] | None
+    definition: PipelineModel, base_directory: str | os.PathLike[str] | None
 ) -> list[Problem]:
     """Return everything that is wrong with the definition in a file as a whole."""
     resolver = _Resolver(definition, base_directory, in_file=True)
@@ -68,7 +69,7 @@ def find_resolve_problems(
 class _Resolver:
     def __init__(
         self,
-        definition: PipelineDefinition,
+        definition: PipelineModel,
         base_directory: str | os.PathLike[str] | None,
         *,
         check_files: bool = True,

@@ -11,7 +11,8 @@ from airflow_ml_pipelines.core.spec import ParameterSpec
 from airflow_ml_pipelines.written.problems import Path, Problem
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import PipelineDefinition, ScheduleDefinition
+    from dag_factory.models.pipeline import PipelineModel
+    from dag_factory.models.schedule import ScheduleDefinition
 
 __all__ = ["PRESETS", "check_schedule"]
 
@@ -35,7 +36,7 @@ _KINDS = ("cron", "every", "datasets", "assets", "timetable")
 
 
 def check_schedule(
-    definition: PipelineDefinition, parameters: Mapping[str, ParameterSpec], problems: list[Problem]
+    definition: PipelineModel, parameters: Mapping[str, ParameterSpec], problems: list[Problem]
 ) -> None:
     """Find what is wrong with a pipeline's schedule and dates."""
     start, end = definition.start_date, definition.end_date

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from airflow_ml_pipelines.core.spec import Data, StepSpec, TransferSpec
 from airflow_ml_pipelines.written.problems import Path, Problem
-from dag_factory.ports.sql_data_reference import check_table
+from dag_factory.resolve.tables import check_table
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import PipelineDefinition, StepDefinition, TransferDefinition
+    from dag_factory.models.pipeline import PipelineModel
+    from dag_factory.models.step import StepDefinition
+    from dag_factory.models.transfer import TransferDefinition
     from dag_factory.resolve.ports import Ports
 
 __all__ = ["resolve_transfer", "shards_problem"]
@@ -30,7 +32,7 @@ _OF_SCRIPTS = (
 
 
 def resolve_transfer(
-    step_id: str, entry: StepDefinition, ports: Ports, definition: PipelineDefinition, problems: list[Problem]
+    step_id: str, entry: StepDefinition, ports: Ports, definition: PipelineModel, problems: list[Problem]
 ) -> StepSpec:
     """Return a step that copies data.
 

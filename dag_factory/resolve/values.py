@@ -23,15 +23,13 @@ from airflow_ml_pipelines.core.spec import (
 from airflow_ml_pipelines.core.stores.credentials import check_environment, check_url
 from airflow_ml_pipelines.runtime.table_options import partition_pattern
 from airflow_ml_pipelines.written.problems import Path, Problem, find_problems, show_name
-from dag_factory.definitions.definition import (
-    DataDefinition,
-    EnvironmentDefinition,
-    ParameterDefinition,
-    TabularOptions,
-)
+from dag_factory.models.data import DataDefinition
+from dag_factory.models.environment import EnvironmentDefinition
+from dag_factory.models.parameter import ParameterDefinition
+from dag_factory.models.tables import TabularOptions
 
 if TYPE_CHECKING:
-    from dag_factory.definitions.definition import PipelineDefinition
+    from dag_factory.models.pipeline import PipelineModel
 
 __all__ = [
     "RUN_OPTIONS",
@@ -54,7 +52,7 @@ _PYTHON = re.compile(r"\d+(\.\d+){0,2}")
 
 
 def resolve_data(
-    entry: DataDefinition, path: Path, definition: PipelineDefinition, problems: list[Problem]
+    entry: DataDefinition, path: Path, definition: PipelineModel, problems: list[Problem]
 ) -> Data | RegisteredDataset | None:
     """Return what a data entry names; None where that can't be told."""
     given = [name for name in ("path", "paths", "url", "query", "dataset") if getattr(entry, name)]
@@ -176,7 +174,7 @@ def data_value(data: Data | RegisteredDataset) -> dict[str, Any]:
 
 
 def resolve_parameter(
-    name: str, entry: ParameterDefinition, path: Path, definition: PipelineDefinition, problems: list[Problem]
+    name: str, entry: ParameterDefinition, path: Path, definition: PipelineModel, problems: list[Problem]
 ) -> ParameterSpec:
     """Return a parameter as runs know it."""
     if name in RUN_OPTIONS:
@@ -229,7 +227,7 @@ def _checked(spec: ParameterSpec, value: Any, path: Path, problems: list[Problem
         return value
 
 
-def _data_default(value: Any, path: Path, definition: PipelineDefinition, problems: list[Problem]) -> Any:
+def _data_default(value: Any, path: Path, definition: PipelineModel, problems: list[Problem]) -> Any:
     from pydantic import ValidationError
 
     if isinstance(value, str) and "://" not in value:
@@ -261,7 +259,7 @@ def _data_default(value: Any, path: Path, definition: PipelineDefinition, proble
 def resolve_environment(
     entry: EnvironmentDefinition,
     path: Path,
-    definition: PipelineDefinition,
+    definition: PipelineModel,
     problems: list[Problem],
     *,
     name: str = "",

@@ -185,7 +185,9 @@ def _open(path: object) -> Workspace:
 
 def _names_written(value: Any, path: Path, environments: Collection[str]) -> Iterator[tuple[str, Any, Path]]:
     """Yield each name of something that a workspace has as :func:`names_in` does, with its place in a definition."""
-    from dag_factory.definitions.definition import DataDefinition, EnvironmentDefinition, ScheduleDefinition
+    from dag_factory.models.data import DataDefinition
+    from dag_factory.models.environment import EnvironmentDefinition
+    from dag_factory.models.schedule import ScheduleDefinition
 
     if isinstance(value, ScheduleDefinition):
         return  # other pipelines may make its datasets later

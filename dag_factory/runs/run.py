@@ -395,6 +395,6 @@ class PipelineRun:
 
         :param path: the file; ``<pipeline>.pipeline.yaml`` if left out.
         """
-        from dag_factory.pipelines.describe import save_spec
+        from dag_factory.definitions.definition import save_spec
 
         save_spec(self.spec, path or f"{self.name}.pipeline.yaml")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.databricks.rules import find_wrong, make_databricks
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
-from dag_factory.steps.libraries import (
+from dag_factory.compute.libraries import (
     EggLibrary,
     JarLibrary,
     MavenLibrary,

@@ -26,7 +26,8 @@ from airflow_ml_pipelines.core.spec import (
     TabularFormat,
     Text,
 )
-from dag_factory.definitions.definition import EnvironmentDefinition, PipelineDefinition
+from dag_factory.definitions.definition import PipelineDefinition
+from dag_factory.models.environment import EnvironmentDefinition
 
 
 def resolve(project, text, **options):

@@ -5,18 +5,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dag_factory.definitions.definition import (
-    DataDefinition,
-    EnvironmentDefinition,
-    InputDefinition,
-    OutputDefinition,
-    ParameterDefinition,
-    PipelineDefinition,
-    RegisterDefinition,
-    ScheduleDefinition,
-    StepDefinition,
-    TabularOptions,
-)
+from dag_factory.definitions.definition import PipelineDefinition
+from dag_factory.models.data import DataDefinition, InputDefinition, OutputDefinition, RegisterDefinition
+from dag_factory.models.environment import EnvironmentDefinition
+from dag_factory.models.parameter import ParameterDefinition
+from dag_factory.models.schedule import ScheduleDefinition
+from dag_factory.models.step import StepDefinition
+from dag_factory.models.tables import TabularOptions
 
 TRICKY = st.sampled_from(
     [
