@@ -1,6 +1,30 @@
 """Write machine-learning pipelines, run them here, and make Airflow DAGs of them.
 
-Every name is imported when it is first used, so that a script or a DAG file pays for what it uses alone.
+Every name is imported when it is first used, so that a script or a DAG file pays for what it uses alone. The modules are
+in rooms that import each other in one direction only:
+
+===============  ==================================================================================
+``terminal``     what is said on a terminal or a pipe: lines, tables, meters, the account of a run
+``compute``      compute targets and environments
+``models``       the models behind a ``*.pipeline.yaml`` document
+``resolve``      definitions into specs, with every name resolved, and specs back into documents
+``definitions``  pipelines as people write them down: read, checked, written
+``graphs``       the graph of a pipeline, and how it is drawn
+``dags``         Airflow DAGs of definitions and of published pipelines
+``ports``        what a step reads and writes, and the parameters of a pipeline
+``datastores``   datastores, and how files get to them and from them
+``datasets``     datasets: made, registered, compared, fetched
+``steps``        the kinds of steps, and how steps become a pipeline
+``runs``         experiments and runs: of this process, of another one, of a scheduler
+``publishing``   what others run: published pipelines, endpoints, schedules
+``pipelines``    pipelines that are made in code, and drafts of them
+``workspace``    opens everything that is known by its name
+``convert``      definitions of Azure ML's CLI v2, as ours
+``migrate``      code of Azure ML SDK v1, as ours
+``commands``     the commands of ``ml-pipelines``, one a module
+===============  ==================================================================================
+
+A room imports from rooms above it in this list.
 """
 
 from __future__ import annotations
@@ -35,6 +59,7 @@ if TYPE_CHECKING:
     from dag_factory.dags.loader import load_pipelines
     from dag_factory.datasets.dataset import Dataset, FileDataset, TabularDataset
     from dag_factory.datastores.datastore import Datastore
+    from dag_factory.datastores.port_data_reference import PortDataReference
     from dag_factory.definitions.definition import PipelineDefinition
     from dag_factory.pipelines.draft import PipelineDraft
     from dag_factory.pipelines.pipeline import Pipeline
@@ -59,7 +84,7 @@ if TYPE_CHECKING:
     from dag_factory.publishing.schedule import Schedule
     from dag_factory.runs.experiment import Experiment
     from dag_factory.runs.run import PipelineRun
-    from dag_factory.runs.step_run import PortDataReference, StepRun, StepRunOutput
+    from dag_factory.runs.step_run import StepRun, StepRunOutput
     from dag_factory.steps.adla import AdlaStep
     from dag_factory.steps.assemble import StepSequence
     from dag_factory.steps.data_transfer import DataTransferStep
@@ -166,7 +191,7 @@ _HOMES = {
     "PipelineOutputFileDataset": "dag_factory.ports.outputs",
     "PipelineParameter": "dag_factory.ports.parameter",
     "PipelineRun": "dag_factory.runs.run",
-    "PortDataReference": "dag_factory.runs.step_run",
+    "PortDataReference": "dag_factory.datastores.port_data_reference",
     "PublishedPipeline": "dag_factory.publishing.published_pipeline",
     "PyPiLibrary": "dag_factory.compute.libraries",
     "PythonScriptStep": "dag_factory.steps.step",

@@ -1,4 +1,4 @@
-"""Checks what callers pass: names of keywords, types of values, names that a script will see."""
+"""Checks what callers pass: names of keywords, types of values, workspaces, names that a script will see."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow_ml_pipelines.core.errors import DefinitionError, did_you_mean
+from dag_factory.calls import is_ours
 
-__all__ = ["check_name", "checked", "expect", "kind_of", "warn"]
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
+
+__all__ = ["check_name", "checked", "core_of", "expect", "is_workspace", "kind_of", "warn"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -61,6 +65,27 @@ def kind_of(value: Any) -> str:
     return f"{text} ({type(value).__name__})"
 
 
+def core_of(where: str, workspace: Any) -> Workspace:
+    """Return the workspace as runs know it.
+
+    :param workspace: a :class:`~dag_factory.Workspace`, or what it has of the core.
+    :raises TypeError: where it is no workspace.
+    """
+    if not is_workspace(workspace):
+        raise TypeError(
+            f"{where}: expected a Workspace, such as Workspace.from_config() returns; found {kind_of(workspace)}"
+        )
+    core: Workspace = getattr(workspace, "core", workspace)
+    return core
+
+
+def is_workspace(value: Any) -> bool:
+    """Return whether a value is a workspace: known by its core, since the class itself imports all that takes one."""
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
+
+    return isinstance(getattr(value, "core", value), Workspace)
+
+
 def check_name(where: str, name: str) -> str:
     """Return a name that can be a variable of the script's environment.
 
@@ -77,8 +102,6 @@ def check_name(where: str, name: str) -> str:
 
 def warn(message: str) -> None:
     """Warn the caller outside of this package."""
-    from dag_factory.calls import is_ours
-
     level = 1
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - warnings has no other way before Python 3.12
     while frame is not None and is_ours(frame.f_code.co_filename):

@@ -33,7 +33,8 @@ from dag_factory.commands import (
     show,
 )
 from dag_factory.commands import list as list_command
-from dag_factory.commands.options import INTERRUPTED, Commands, Parser, UsageError
+from dag_factory.commands.options import Commands, Parser, UsageError
+from dag_factory.terminal.interrupt import INTERRUPTED
 
 __all__ = ["main", "make_parser", "run_command"]
 

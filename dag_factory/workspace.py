@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, expect
 
 if TYPE_CHECKING:
     import airflow_ml_pipelines.core.workspaces.workspace as core
+    from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.compute.environment import Environment
     from dag_factory.compute.target import ComputeTarget
     from dag_factory.datasets.dataset import FileDataset, TabularDataset
     from dag_factory.datastores.datastore import Datastore
+    from dag_factory.publishing.published_pipeline import PublishedPipeline
     from dag_factory.runs.experiment import Experiment
 
-__all__ = ["Workspace", "core_of"]
+__all__ = ["Workspace"]
 
 _FILE = "workspace.yaml"
 
@@ -141,14 +143,30 @@ class Workspace:
 
         return {name: open_dataset(self, record) for name, record in self.core.datasets().items()}
 
+    @checked
+    def experiment(self, name: str) -> Experiment:
+        """Return an experiment by its name; it is there as soon as it has a run."""
+        from dag_factory.runs.experiment import Experiment
+
+        return Experiment(self, name)
+
     @property
     def experiments(self) -> dict[str, Experiment]:
         """Every experiment that has a run, by its name."""
         from airflow_ml_pipelines.core.runs.folder import find_runs
-        from dag_factory.runs.experiment import Experiment
 
         names = {folder.read_run().experiment for folder in find_runs(self.core.store)}
-        return {name: Experiment(self, name) for name in sorted(names)}
+        return {name: self.experiment(name) for name in sorted(names)}
+
+    def publish(self, spec: PipelineSpec, **options: Any) -> PublishedPipeline:
+        """Publish a pipeline that is pinned to its files and environments already.
+
+        :param options: see :func:`airflow_ml_pipelines.core.publishing.published.publish`.
+        """
+        from airflow_ml_pipelines.core.publishing.published import publish
+        from dag_factory.publishing.published_pipeline import PublishedPipeline
+
+        return PublishedPipeline(self, publish(self.core, spec, **options))
 
     def get_default_datastore(self) -> Datastore:
         """Return the datastore that is used where none is named."""
@@ -163,19 +181,3 @@ class Workspace:
         :raises WorkspaceError: where there is none of that name, or the workspace file says which one it is.
         """
         self.core.set_default_datastore(name if isinstance(name, str) else name.name)
-
-
-def core_of(where: str, workspace: Any) -> core.Workspace:
-    """Return the workspace as runs know it.
-
-    :raises TypeError: where it is no workspace.
-    """
-    import airflow_ml_pipelines.core.workspaces.workspace as core
-
-    if isinstance(workspace, Workspace):
-        return workspace.core
-    if isinstance(workspace, core.Workspace):
-        return workspace
-    raise TypeError(
-        f"{where}: expected a Workspace, such as Workspace.from_config() returns; found {kind_of(workspace)}"
-    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,18 @@ PROJECT = Path(__file__).parent.parent
 PACKAGES = (PROJECT / "dag_factory", PROJECT / "provider/airflow_ml_pipelines")
 RUNTIME = PROJECT / "provider/airflow_ml_pipelines/runtime"
 STARTED = ("standin", "bootstrap")  # run, or found under other names, in the process of a step's script
-CORE = PACKAGES[1] / "core"
+FACTORY, CORE = PACKAGES[0], PACKAGES[1] / "core"
 ROOMS = (
     *("files", "stores", "databases", "keys", "runs", "keeping", "workspaces", "databricks"),
     *("reuse", "steps", "plans", "publishing", "transfer", "gc", "check", "run_index"),
 )
 """The rooms of the core: each imports from those before it, and the modules beside them from no room."""
+FLOORS = (
+    *("calls", "_check", "terminal", "compute", "models", "resolve", "definitions", "graphs", "dags"),
+    *("ports", "datastores", "datasets", "steps", "runs", "publishing", "pipelines", "workspace"),
+    *("convert", "migrate", "commands", "cli", "airflow_cli"),
+)
+"""The rooms of dag_factory, and the modules beside them: each imports from those before it."""
 LAYERS = (
     *("core", "runtime", "execution", "written", "workspace_model", "workspace_file", "definition_files"),
     *(
@@ -171,6 +178,37 @@ def test_a_layer_imports_from_those_before_it(name):
     assert not wrong
 
 
+def test_every_room_of_dag_factory_has_its_place_in_the_order():
+    found = {
+        path.stem for path in FACTORY.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert found == {"__init__", *FLOORS}
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_a_room_of_dag_factory_imports_from_those_before_it(name):
+    allowed = FLOORS[: FLOORS.index(name) + 1]
+    wrong = [
+        f"{relative(path)} imports {found}"
+        for path in (
+            [FACTORY / f"{name}.py"] if (FACTORY / f"{name}.py").is_file() else (FACTORY / name).rglob("*.py")
+        )
+        for found in imported_at_run_time(path)
+        if found.startswith("dag_factory.") and found.split(".")[1] not in allowed
+    ]
+    assert not wrong
+
+
+def test_the_modules_of_dag_factory_import_each_other_in_no_circle():
+    paths = {module_of(path): path for path in FACTORY.rglob("*.py")}
+    needs = {
+        name: {found if found in paths else found.rpartition(".")[0] for found in imported_at_run_time(path)}
+        - {name}
+        for name, path in paths.items()
+    }
+    graphlib.TopologicalSorter(needs).prepare()
+
+
 def module_of(path: Path) -> str:
     """Return the name that a module is imported by."""
     parts = path.relative_to(PROJECT).with_suffix("").parts
@@ -193,11 +231,30 @@ def core_room(name: str) -> str:
 
 def imported(path: Path) -> Iterator[str]:
     """Yield what a module imports of ours, wherever in it: modules, or names in them."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-            ("airflow_ml_", "dag_factory")
-        ):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    yield from _imports(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def imported_at_run_time(path: Path) -> Iterator[str]:
+    """Yield what :func:`imported` does, without what only a type checker imports.
+
+    A workspace has datasets, and a dataset its workspace: their classes name each other, and import each other one way.
+    """
+    nodes: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    for node in nodes:
+        checked = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        nodes += node.orelse if checked else ast.iter_child_nodes(node)
+    yield from _imports(nodes)
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.startswith(("airflow_ml_", "dag_factory")))
 
 
 def test_no_file_has_a_path_of_this_machine():

@@ -6,9 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from dag_factory.commands.interrupt import Interrupt
 from dag_factory.commands.options import (
-    INTERRUPTED,
     Commands,
     UsageError,
     add_json,
@@ -20,6 +18,7 @@ from dag_factory.commands.options import (
     size,
     user_name,
 )
+from dag_factory.terminal.interrupt import INTERRUPTED, Interrupt
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.workspace import Workspace

@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from dag_factory.pipelines.lint import find_definitions, lint_files
-    from dag_factory.runs.names import WorkspaceNames
+    from dag_factory.pipelines.lint_names import WorkspaceNames
 
     files = find_definitions(options.path)
     if not files:

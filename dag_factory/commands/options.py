@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = [
-    "INTERRUPTED",
     "Commands",
     "Parser",
     "UsageError",
@@ -33,9 +32,6 @@ __all__ = [
     "size",
     "user_name",
 ]
-
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
 
 
 class UsageError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, core_of, expect, kind_of
 from dag_factory.compute.conda import CondaDependencies
 
 if TYPE_CHECKING:
@@ -119,8 +119,6 @@ class Environment:
         :param label: ``latest`` or None.
         :raises WorkspaceError: where there is none of that name and version.
         """
-        from dag_factory.workspace import core_of
-
         if label not in (None, "latest"):
             raise DefinitionError(
                 f"Environment.get(label=…): expected 'latest' or a version; found {label!r}"
@@ -203,8 +201,6 @@ class Environment:
     @checked
     def register(self, workspace: Workspace) -> Environment:
         """Register it in the workspace; return it with its version, which is new where anything in it is."""
-        from dag_factory.workspace import core_of
-
         core = core_of("Environment.register(workspace=…)", workspace)
         return Environment.from_spec(core.register_environment(self.to_spec()))
 

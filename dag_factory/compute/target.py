@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, core_of, expect, kind_of
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
@@ -82,8 +82,6 @@ class ComputeTarget:
 
     @checked
     def __new__(cls, workspace: Workspace, name: str) -> Self:
-        from dag_factory.workspace import core_of
-
         expect(f"{cls.__name__}(name=…)", name, str, what="the name of a compute target")
         spec = core_of(f"{cls.__name__}(workspace=…)", workspace).compute_target(name)
         target = open_target(workspace, spec)
@@ -245,7 +243,6 @@ def open_target(workspace: Workspace, spec: ComputeTargetSpec) -> ComputeTarget:
 def _register(where: str, workspace: Workspace, name: str, configuration: Any) -> ComputeTarget:
     from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
     from airflow_ml_pipelines.execution.targets.registry import check_target
-    from dag_factory.workspace import core_of
 
     core = core_of(f"{where}(workspace=…)", workspace)
     expect(f"{where}(name=…)", name, str, what="a name for the compute target")

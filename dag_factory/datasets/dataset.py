@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError, did_you_mean
+from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
 from airflow_ml_pipelines.runtime.operations import TableOperations, timestamp_column
-from dag_factory._check import checked, expect
+from dag_factory._check import checked, core_of, expect
 from dag_factory.datasets.factories import FileFactory, TabularFactory
-from dag_factory.datasets.files import split_files
-from dag_factory.ports.data import DatasetConsumptionConfig
+from dag_factory.datasets.file_operations import FileOperations
+from dag_factory.ports.bases import AnyDataset
+from dag_factory.ports.data import DatasetConsumptionConfig, check_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,25 +20,24 @@ if TYPE_CHECKING:
     import airflow_ml_pipelines.core.workspaces.workspace as core
     from airflow_ml_pipelines.core.spec import Data, Fingerprint, InputMode, Location, RegisteredDataset
     from airflow_ml_pipelines.runtime.datasets import MountContext
-    from airflow_ml_pipelines.runtime.expressions import Expression
     from airflow_ml_pipelines.runtime.table_engine import ColumnProfile
     from dag_factory.datasets.diff import DatasetDiff
     from dag_factory.datasets.fetch import DataFile
     from dag_factory.datastores.datastore import Datastore
     from dag_factory.workspace import Workspace
 
-__all__ = ["Dataset", "FileDataset", "TabularDataset", "check_version", "open_dataset"]
+__all__ = ["Dataset", "FileDataset", "TabularDataset", "open_dataset"]
 
 
-class Dataset:
+class Dataset(AnyDataset):
     """Files or a table; make one with ``Dataset.File`` or ``Dataset.Tabular``, or :meth:`get_by_name`.
 
     :param data: where the data is and what form it has.
     :param workspace: the workspace whose datastores it names.
     """
 
-    File = FileFactory
-    Tabular = TabularFactory
+    File: ClassVar[FileFactory]
+    Tabular: ClassVar[TabularFactory]
 
     def __init__(self, data: Data, workspace: core.Workspace | None) -> None:
         self.data = data
@@ -59,8 +58,6 @@ class Dataset:
 
         :raises WorkspaceError: where there is none of that name and version.
         """
-        from dag_factory.workspace import core_of
-
         record = core_of("Dataset.get_by_name(workspace=…)", workspace).dataset(name, check_version(version))
         return open_dataset(workspace, record)
 
@@ -123,8 +120,6 @@ class Dataset:
         :param create_new_version: whether it may become a new version where the name is of other data.
         :raises WorkspaceError: where the name is of other data, and no new version was asked for.
         """
-        from dag_factory.workspace import core_of
-
         where = f"{type(self).__name__}.register"
         target = core_of(f"{where}(workspace=…)", workspace)
         expect(f"{where}(name=…)", name, str, what="a name")
@@ -216,7 +211,7 @@ class Dataset:
         return other
 
 
-class FileDataset(Dataset):
+class FileDataset(FileOperations, Dataset):
     """Files."""
 
     @checked
@@ -280,68 +275,6 @@ class FileDataset(Dataset):
 
         return find_folder(self._workspace, self.data)
 
-    # A table is made smaller without a look at it. Which files there are has to be looked at: these do it when called.
-
-    @checked
-    def take(self, count: int) -> FileDataset:
-        """Return the dataset of the first files, by path."""
-        return self._select(lambda files: files[: _count("FileDataset.take", count)])
-
-    @checked
-    def skip(self, count: int) -> FileDataset:
-        """Return the dataset without its first files, by path."""
-        return self._select(lambda files: files[_count("FileDataset.skip", count) :])
-
-    @checked
-    def take_sample(self, probability: float, seed: int | None = None) -> FileDataset:
-        """Return the dataset of some of the files, each taken with a probability."""
-        return self._select(lambda files: split_files(files, probability, seed)[0])
-
-    @checked
-    def random_split(self, percentage: float, seed: int | None = None) -> tuple[FileDataset, FileDataset]:
-        """Return two datasets that have all files between them, the first one about this share of them."""
-        number = random.SystemRandom().randrange(2**31) if seed is None else seed
-        first, rest = (
-            self._select(lambda files, side=side: split_files(files, percentage, number)[side])  # type: ignore[misc]
-            for side in (0, 1)
-        )
-        return first, rest
-
-    @checked
-    def filter(self, expression: Expression) -> FileDataset:
-        """Return the dataset of the files for which a condition is true.
-
-        :param expression: of :meth:`file_metadata`, and of parts of the path that ``partition_format`` has names for:
-            ``(images["Country"] == "DE") & (images.file_metadata("Size") > 0)``.
-        """
-        from dag_factory.datasets.files import matching
-
-        form = self.data.partition_format
-        return self._select(lambda files: matching(expression, files, form))
-
-    @checked
-    def __getitem__(self, name: str) -> Expression:
-        """Return a part of the path that ``partition_format`` has a name for, for :meth:`filter`."""
-        from airflow_ml_pipelines.runtime.expressions import column
-
-        if name not in self.partition_keys:
-            raise DefinitionError(
-                f"FileDataset[…]: there is no {name!r}.{did_you_mean(name, self.partition_keys)} Give "
-                "partition_format=… to from_files, such as '/{Country}/{Day:yyyy-MM-dd}/*.jpg'"
-            )
-        return column(name)
-
-    def file_metadata(self, name: str) -> Expression:
-        """Return what the store says of a file, for :meth:`filter`: ``Size`` in bytes, ``LastModifiedTime``, ``Path``."""
-        from airflow_ml_pipelines.runtime.expressions import column
-        from dag_factory.datasets.files import METADATA
-
-        if name not in METADATA:
-            raise DefinitionError(
-                f"FileDataset.file_metadata: there is no {name!r}.{did_you_mean(name, METADATA)}"
-            )
-        return column(name)
-
     def _select(self, choose: Callable[[list[DataFile]], list[DataFile]]) -> FileDataset:
         from dag_factory.datasets.files import select_files
 
@@ -350,6 +283,8 @@ class FileDataset(Dataset):
 
 class TabularDataset(TableOperations, Dataset):
     """A table. What makes it smaller (``take``, ``filter``, ``keep_columns``, …) reads nothing."""
+
+    is_table = True
 
     @checked
     def to_pandas_dataframe(
@@ -437,28 +372,15 @@ class TabularDataset(TableOperations, Dataset):
         return FileDataset(data, self._workspace)
 
 
+Dataset.File = FileFactory(FileDataset)
+Dataset.Tabular = TabularFactory(TabularDataset)
+
+
 def open_dataset(workspace: Workspace, record: core.DatasetRecord) -> FileDataset | TabularDataset:
     """Return a registered dataset."""
     kind = FileDataset if record.data.tabular is None else TabularDataset
     return kind(record.data, workspace.core)._registered(workspace.core, record)  # noqa: SLF001 - ours
 
 
-def check_version(version: Any) -> int | None:
-    """Return a version as a number, None for the latest. :raises DefinitionError: for anything else."""
-    if version in (None, "latest"):
-        return None
-    text = str(version)
-    if isinstance(version, bool) or not text.isdecimal():
-        raise DefinitionError(f"expected a version of a dataset such as 2, or 'latest'; found {version!r}")
-    return int(text)
-
-
 def _show(location: Location) -> str:
     return f"{location.datastore}:{location.path}" if location.datastore else location.path
-
-
-def _count(where: str, count: int) -> int:
-    expect(f"{where}(count=…)", count, int, what="a number of files")
-    if count < 0:
-        raise DefinitionError(f"{where}(count=…): expected a number from 0 on, found {count}")
-    return count

@@ -24,13 +24,19 @@ __all__ = ["FileFactory", "TabularFactory"]
 
 
 class FileFactory:
-    """Makes datasets of files."""
+    """Makes datasets of files.
 
-    @staticmethod
+    :param kind: the class of such datasets, which this stands in.
+    """
+
+    def __init__(self, kind: type[FileDataset]) -> None:
+        self._kind = kind
+
     @checked
     def from_files(
+        self,
         path: Any,
-        validate: bool = True,  # noqa: ARG004
+        validate: bool = True,  # noqa: ARG002
         partition_format: str | None = None,
         is_file: bool = False,
     ) -> FileDataset:
@@ -48,14 +54,13 @@ class FileFactory:
         partitions = check_partitions(f"{where}(partition_format=…)", partition_format)
         locations, workspace = _locations(f"{where}(path=…)", path)
         from airflow_ml_pipelines.core.spec import Data
-        from dag_factory.datasets.dataset import FileDataset
 
         data = Data(locations=locations, form="file" if is_file else "auto", partition_format=partitions)
-        return FileDataset(data, workspace)
+        return self._kind(data, workspace)
 
-    @staticmethod
     @checked
     def upload_directory(
+        self,
         src_dir: str | os.PathLike[str],
         target: tuple[Datastore, str] | DataPath,
         pattern: str | None = None,
@@ -81,17 +86,23 @@ class FileFactory:
         datastore.upload_files(
             files, relative_root=source, target_path=folder, overwrite=overwrite, show_progress=show_progress
         )
-        return FileFactory.from_files((datastore, folder))
+        return self.from_files((datastore, folder))
 
 
 class TabularFactory:
-    """Makes datasets of tables."""
+    """Makes datasets of tables.
 
-    @staticmethod
+    :param kind: the class of such datasets, which this stands in.
+    """
+
+    def __init__(self, kind: type[TabularDataset]) -> None:
+        self._kind = kind
+
     @checked
     def from_delimited_files(
+        self,
         path: Any,
-        validate: bool = True,  # noqa: ARG004
+        validate: bool = True,  # noqa: ARG002
         include_path: bool = False,
         infer_column_types: bool = True,
         set_column_types: Mapping[str, str] | None = None,
@@ -119,7 +130,7 @@ class TabularFactory:
         :param empty_as_string: whether an empty value is empty text, and not a missing value.
         :param encoding: of the files.
         """
-        return _table(
+        return self._table(
             "Dataset.Tabular.from_delimited_files",
             path,
             include_path=include_path,
@@ -133,17 +144,17 @@ class TabularFactory:
             encoding=encoding,
         )
 
-    @staticmethod
     @checked
     def from_parquet_files(
+        self,
         path: Any,
-        validate: bool = True,  # noqa: ARG004
+        validate: bool = True,  # noqa: ARG002
         include_path: bool = False,
         set_column_types: Mapping[str, str] | None = None,
         partition_format: str | None = None,
     ) -> TabularDataset:
         """Return a table that Parquet files make; see :meth:`from_delimited_files` for what is given."""
-        return _table(
+        return self._table(
             "Dataset.Tabular.from_parquet_files",
             path,
             format="parquet",
@@ -152,11 +163,11 @@ class TabularFactory:
             partition_format=partition_format,
         )
 
-    @staticmethod
     @checked
     def from_json_lines_files(
+        self,
         path: Any,
-        validate: bool = True,  # noqa: ARG004
+        validate: bool = True,  # noqa: ARG002
         include_path: bool = False,
         set_column_types: Mapping[str, str] | None = None,
         partition_format: str | None = None,
@@ -173,7 +184,7 @@ class TabularFactory:
         for name, value, known in (("invalid_lines", invalid_lines, "error"), ("encoding", encoding, "utf8")):
             if value != known:
                 raise DefinitionError(f"{where}({name}=…): expected {known!r}, found {value!r}")
-        return _table(
+        return self._table(
             where,
             path,
             format="json_lines",
@@ -182,11 +193,11 @@ class TabularFactory:
             partition_format=partition_format,
         )
 
-    @staticmethod
     @checked
     def from_sql_query(
+        self,
         query: DataPath | tuple[Datastore, str],
-        validate: bool = True,  # noqa: ARG004
+        validate: bool = True,  # noqa: ARG002
         set_column_types: Mapping[str, str] | None = None,
         query_timeout: float = 30,
     ) -> TabularDataset:
@@ -198,7 +209,6 @@ class TabularFactory:
         :param query_timeout: how many seconds the database may take.
         """
         from airflow_ml_pipelines.core.spec import Data, Location
-        from dag_factory.datasets.dataset import TabularDataset
         from dag_factory.ports.tables import tabular_format
 
         where = "Dataset.Tabular.from_sql_query"
@@ -217,11 +227,11 @@ class TabularFactory:
             query=text.strip(),
             query_timeout=float(query_timeout),
         )
-        return TabularDataset(data, None if workspace is None else workspace.core)
+        return self._kind(data, None if workspace is None else workspace.core)
 
-    @staticmethod
     @checked
     def register_pandas_dataframe(
+        self,
         dataframe: pd.DataFrame,
         target: tuple[Datastore, str] | Datastore,
         name: str,
@@ -245,17 +255,15 @@ class TabularFactory:
                 f"{where}(target=…): expected (datastore, folder) or a datastore, found {kind_of(target)}"
             )
         path = write_frame(where, dataframe, datastore, folder, show_progress=show_progress)
-        made = TabularFactory.from_parquet_files((datastore, path))
+        made = self.from_parquet_files((datastore, path))
         return made.register(datastore.workspace, name, description, tags, create_new_version=True)
 
+    def _table(self, where: str, path: Any, **options: Any) -> TabularDataset:
+        from airflow_ml_pipelines.core.spec import Data
+        from dag_factory.ports.tables import tabular_format
 
-def _table(where: str, path: Any, **options: Any) -> TabularDataset:
-    from airflow_ml_pipelines.core.spec import Data
-    from dag_factory.datasets.dataset import TabularDataset
-    from dag_factory.ports.tables import tabular_format
-
-    locations, workspace = _locations(f"{where}(path=…)", path)
-    return TabularDataset(Data(locations=locations, tabular=tabular_format(where, **options)), workspace)
+        locations, workspace = _locations(f"{where}(path=…)", path)
+        return self._kind(Data(locations=locations, tabular=tabular_format(where, **options)), workspace)
 
 
 def _locations(where: str, path: Any) -> tuple[tuple[Location, ...], core.Workspace | None]:

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
-from dag_factory._check import checked, expect
+from dag_factory._check import checked, core_of, expect
+from dag_factory.ports.bases import AnyDatastore
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.workspaces.registry import DatastoreSpec
-    from dag_factory.datastores.datastore import Datastore
     from dag_factory.workspace import Workspace
 
 __all__ = ["AzureDatabases", "AzureDatastores"]
 
+_D = TypeVar("_D", bound=AnyDatastore)
 _PREFIX = "env:"
 _CLOUD = "core.windows.net"
 
 
-class AzureDatastores:
+class AzureDatastores(AnyDatastore):
     """The class methods of :class:`~dag_factory.Datastore` that register what is on Azure."""
 
     @classmethod
@@ -49,7 +50,7 @@ class AzureDatastores:
         resource_group: str | None = None,  # noqa: ARG003
         *,
         connection: str | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register a container of Azure Blob storage.
 
         :param protocol: ``https``, or ``http``.
@@ -75,7 +76,7 @@ class AzureDatastores:
             secrets={"account_key": account_key, "sas_token": sas_token},
             connection=connection,
         )
-        return _register(where, workspace, spec, overwrite=overwrite, validate=not skip_validation)
+        return _register(cls, where, workspace, spec, overwrite=overwrite, validate=not skip_validation)
 
     @classmethod
     @checked
@@ -98,7 +99,7 @@ class AzureDatastores:
         grant_workspace_access: bool = False,  # noqa: ARG003
         *,
         connection: str | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register a file system of a Data Lake Gen2, opened by a service principal.
 
         The other arguments are those of :meth:`register_azure_blob_container`.
@@ -113,7 +114,7 @@ class AzureDatastores:
             secrets={"client_secret": client_secret},
             connection=connection,
         )
-        return _register(where, workspace, spec, overwrite=overwrite)
+        return _register(cls, where, workspace, spec, overwrite=overwrite)
 
     @classmethod
     @checked
@@ -132,7 +133,7 @@ class AzureDatastores:
         skip_validation: bool = False,
         *,
         mount_point: str | os.PathLike[str] | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register a file share of Azure, by the folder at which it is mounted.
 
         :param mount_point: the folder on every machine that runs steps. The key is the mount's own business.
@@ -150,10 +151,10 @@ class AzureDatastores:
                 f"{where}: there is no folder {folder} here; skip_validation=True registers it anyway"
             )
         spec = _spec(where, datastore_name, folder)
-        return _register(where, workspace, spec, overwrite=overwrite)
+        return _register(cls, where, workspace, spec, overwrite=overwrite)
 
     @classmethod
-    def register_azure_data_lake(cls, *_: Any, **__: Any) -> Datastore:
+    def register_azure_data_lake(cls, *_: Any, **__: Any) -> Self:
         """Say that there is no Data Lake Gen1 any more: Azure has ended it in 2024."""
         raise DefinitionError(
             "Datastore.register_azure_data_lake: Azure has ended Data Lake Storage Gen1 in February 2024: move the data, and "
@@ -161,7 +162,7 @@ class AzureDatastores:
         )
 
 
-class AzureDatabases:
+class AzureDatabases(AnyDatastore):
     """The class methods of :class:`~dag_factory.Datastore` that register databases on Azure, or anywhere else."""
 
     @classmethod
@@ -180,7 +181,7 @@ class AzureDatabases:
         enforce_ssl: bool = True,
         *,
         connection: str | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register a PostgreSQL database.
 
         :param server_name: of Azure, or a host's name or address.
@@ -205,7 +206,7 @@ class AzureDatabases:
             secrets={"password": user_password},
             connection=connection,
         )
-        return _register(where, workspace, spec, overwrite=overwrite)
+        return _register(cls, where, workspace, spec, overwrite=overwrite)
 
     @classmethod
     @checked
@@ -222,7 +223,7 @@ class AzureDatabases:
         overwrite: bool = False,
         *,
         connection: str | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register a MySQL or MariaDB database; see :meth:`register_azure_postgre_sql`."""
         where = "Datastore.register_azure_my_sql"
         spec = _spec(
@@ -235,7 +236,7 @@ class AzureDatabases:
             secrets={"password": user_password},
             connection=connection,
         )
-        return _register(where, workspace, spec, overwrite=overwrite)
+        return _register(cls, where, workspace, spec, overwrite=overwrite)
 
     @classmethod
     @checked
@@ -259,7 +260,7 @@ class AzureDatabases:
         grant_workspace_access: bool = False,  # noqa: ARG003
         *,
         connection: str | None = None,
-    ) -> Datastore:
+    ) -> Self:
         """Register an Azure SQL database, opened by user and password; see :meth:`register_azure_postgre_sql`.
 
         :param tenant_id: not supported, as ``client_id`` and ``client_secret``: give a user of the database.
@@ -277,7 +278,7 @@ class AzureDatabases:
             secrets={"password": password},
             connection=connection,
         )
-        return _register(where, workspace, spec, overwrite=overwrite)
+        return _register(cls, where, workspace, spec, overwrite=overwrite)
 
 
 def _database_url(kind: str, server: str, endpoint: str, port: int | str | None, database: str) -> str:
@@ -338,12 +339,16 @@ def _variable(where: str, option: str, value: str) -> str:
 
 
 def _register(
-    where: str, workspace: Workspace, spec: DatastoreSpec, *, overwrite: bool, validate: bool = False
-) -> Datastore:
+    kind: type[_D],
+    where: str,
+    workspace: Workspace,
+    spec: DatastoreSpec,
+    *,
+    overwrite: bool,
+    validate: bool = False,
+) -> _D:
     from airflow_ml_pipelines.core.errors import StoreError
     from airflow_ml_pipelines.core.workspaces.named import spec_content
-    from dag_factory.datastores.datastore import Datastore
-    from dag_factory.workspace import core_of
 
     core = core_of(f"{where}(workspace=…)", workspace)
     known = core.datastores().get(spec.name)
@@ -358,4 +363,4 @@ def _register(
         except StoreError as error:
             raise WorkspaceError(f"{where}: {error}; skip_validation=True registers it anyway") from None
     core.register_datastore(spec)
-    return Datastore(workspace, spec.name)
+    return kind(workspace, spec.name)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError
-from dag_factory._check import checked, expect
+from dag_factory._check import checked, core_of, expect
 from dag_factory.datastores.azure import AzureDatabases, AzureDatastores
 from dag_factory.datastores.transfer import download_objects, upload_files
+from dag_factory.ports.data import DataReference
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.stores.store import Store
-    from dag_factory.ports.data import DataReference
     from dag_factory.workspace import Workspace
 
 __all__ = ["Datastore"]
@@ -30,14 +30,11 @@ class Datastore(AzureDatastores, AzureDatabases):
 
     @checked
     def __init__(self, workspace: Workspace, name: str | None = None) -> None:
-        from dag_factory.workspace import core_of
-
         core = core_of("Datastore(workspace=…)", workspace)
         if name is not None:
             expect("Datastore(name=…)", name, str, what="the name of a datastore")
         spec = core.datastore_spec(name)
-        self.workspace = workspace
-        self.name = spec.name
+        super().__init__(workspace, spec.name)
         self.url = spec.url
         self._core = core
 
@@ -77,7 +74,6 @@ class Datastore(AzureDatastores, AzureDatabases):
         :raises WorkspaceError: where a secret is in it, or the workspace file has a datastore of that name.
         """
         from airflow_ml_pipelines.core.workspaces.workspace import DatastoreSpec
-        from dag_factory.workspace import core_of
 
         spec = DatastoreSpec(datastore_name, url, dict(options or {}), connection, dict(credentials or {}))
         core_of("Datastore.register(workspace=…)", workspace).register_datastore(spec)
@@ -174,8 +170,6 @@ class Datastore(AzureDatastores, AzureDatabases):
     @checked
     def path(self, path: str | None = None, data_reference_name: str | None = None) -> DataReference:
         """Return a reference to a path on the datastore, for a step's ``inputs``."""
-        from dag_factory.ports.data import DataReference
-
         return DataReference(self, data_reference_name, path)
 
     def as_mount(self) -> DataReference:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, kind_of
-from dag_factory.runs.experiment import labels_of
+from dag_factory._check import checked, core_of, kind_of
+from dag_factory.runs.values import labels_of, parameter_values
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.publishing.drafts import DraftDocument
@@ -61,7 +61,6 @@ class PipelineDraft:
         """
         from airflow_ml_pipelines.core.publishing.drafts import create_draft
         from airflow_ml_pipelines.core.publishing.published import check_name
-        from dag_factory.workspace import core_of
 
         core = core_of("PipelineDraft.create(workspace=…)", workspace)
         spec = _spec(workspace, pipeline)
@@ -83,7 +82,6 @@ class PipelineDraft:
     def get(cls, workspace: Workspace, id: str) -> PipelineDraft:  # noqa: A002 - the reference's name
         """Return a draft by its id. :raises WorkspaceError: where there is none."""
         from airflow_ml_pipelines.core.publishing.drafts import read_draft
-        from dag_factory.workspace import core_of
 
         return cls(workspace, read_draft(core_of("PipelineDraft.get(workspace=…)", workspace).store, id))
 
@@ -92,7 +90,6 @@ class PipelineDraft:
     def list(cls, workspace: Workspace, tags: Mapping[str, str] | None = None) -> list[PipelineDraft]:
         """Return the drafts that have some tags, the oldest first."""
         from airflow_ml_pipelines.core.publishing.drafts import find_drafts
-        from dag_factory.workspace import core_of
 
         wanted = labels_of(tags)
         found = find_drafts(core_of("PipelineDraft.list(workspace=…)", workspace).store)
@@ -190,8 +187,6 @@ class PipelineDraft:
 
     def publish(self) -> PublishedPipeline:
         """Publish it, under its name and with its parameter values as the defaults."""
-        from dag_factory.publishing.published_pipeline import publish_pinned
-
         draft = self._document
         parameters = tuple(
             msgspec.structs.replace(item, default=draft.parameters[item.name], required=False)
@@ -199,8 +194,7 @@ class PipelineDraft:
             else item
             for item in draft.spec.parameters
         )
-        return publish_pinned(
-            self.workspace,
+        return self.workspace.publish(
             msgspec.structs.replace(draft.spec, parameters=parameters),
             name=draft.name,
             description=draft.description,
@@ -247,7 +241,6 @@ def _spec(workspace: Workspace, pipeline: Any) -> PipelineSpec:
 def _parameters(spec: PipelineSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values that the pipeline takes, as documents have them."""
     from airflow_ml_pipelines.core.parameters import check_parameters
-    from dag_factory.runs.experiment import parameter_values
 
     given = parameter_values(values)
     optional = tuple(msgspec.structs.replace(item, required=False) for item in spec.parameters)

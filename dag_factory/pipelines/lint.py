@@ -15,8 +15,8 @@ from airflow_ml_pipelines.written.source import Finding
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.definitions.definition import PipelineDefinition
+    from dag_factory.pipelines.lint_names import WorkspaceNames
     from dag_factory.pipelines.pipeline import Pipeline
-    from dag_factory.runs.names import WorkspaceNames
 
 __all__ = ["find_definitions", "lint_files"]
 

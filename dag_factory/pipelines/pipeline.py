@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, core_of, expect, kind_of
 from dag_factory.calls import Call
 from dag_factory.datastores.datastore import Datastore
+from dag_factory.runs.runnable import Runnable
 from dag_factory.steps.assemble import Assembly, StepSequence, assemble
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["Pipeline", "StepSequence"]
 _UNNAMED = "pipeline"
 
 
-class Pipeline:
+class Pipeline(Runnable):
     """Steps and the order that their data gives them.
 
     What is wrong with the steps is said here; nothing is read from or written to a store before a run is submitted.
@@ -56,8 +57,6 @@ class Pipeline:
         *,
         name: str | None = None,
     ) -> None:
-        from dag_factory.workspace import core_of
-
         core_of("Pipeline(workspace=…)", workspace)
         if name is not None and not str(expect("Pipeline(name=…)", name, str, what="a name")).strip():
             raise DefinitionError("Pipeline(name=…): the name is empty")
@@ -83,8 +82,6 @@ class Pipeline:
     @classmethod
     def from_definition(cls, workspace: Workspace, definition: PipelineDefinition) -> Pipeline:
         """Return the pipeline of a definition, such as a YAML document holds."""
-        from dag_factory.workspace import core_of
-
         core_of("Pipeline.from_definition(workspace=…)", workspace)
         self = object.__new__(cls)
         self.workspace = workspace

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, expect, kind_of
-from dag_factory.datastores.datastore import Datastore
-from dag_factory.ports.port import InputPort, check_fingerprint, check_input_name, check_mode, origin_of
+from dag_factory._check import checked, expect, is_workspace, kind_of
+from dag_factory.ports.bases import AnyDataset, AnyDatastore, DataValue
+from dag_factory.ports.port import InputPort, View, check_fingerprint, check_input_name, check_mode, origin_of
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import Data, Fingerprint, InputMode
     from dag_factory.datasets.dataset import Dataset
+    from dag_factory.datastores.datastore import Datastore
     from dag_factory.ports.outputs import (
         OutputFileDatasetConfig,
         OutputTabularDatasetConfig,
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from dag_factory.ports.parameter import PipelineParameter
     from dag_factory.workspace import Workspace
 
-__all__ = ["DataPath", "DataPathComputeBinding", "DataReference", "DatasetConsumptionConfig", "binding_port"]
+__all__ = [
+    "DataPath",
+    "DataPathComputeBinding",
+    "DataReference",
+    "DatasetConsumptionConfig",
+    "binding_port",
+    "check_version",
+]
 
 
-class DataPath:
+class DataPath(DataValue):
     """A file, a folder or a glob on a datastore, such as a pipeline parameter may name.
 
     :param datastore: a datastore or its name.
@@ -39,7 +47,7 @@ class DataPath:
         name: str | None = None,
     ) -> None:
         self.datastore_name = _datastore_name("DataPath(datastore=…)", datastore)
-        self.workspace = datastore.workspace if isinstance(datastore, Datastore) else None
+        self.workspace = datastore.workspace if isinstance(datastore, AnyDatastore) else None
         self.path_on_datastore = _path("DataPath(path_on_datastore=…)", path_on_datastore)
         self.name = name
 
@@ -264,20 +272,17 @@ class DatasetConsumptionConfig:
 
 
 def _consumed_source(where: str, dataset: Any) -> Any:
-    from dag_factory.datasets.dataset import Dataset
     from dag_factory.ports.parameter import PipelineParameter
-    from dag_factory.workspace import Workspace
 
-    if isinstance(dataset, Dataset):
+    if isinstance(dataset, AnyDataset):
         return dataset.to_spec()
     if isinstance(dataset, PipelineParameter) and dataset.is_data:
         return dataset
     origin = origin_of(dataset)
     if origin is not None:
         return origin
-    if isinstance(dataset, tuple) and len(dataset) in (2, 3) and isinstance(dataset[0], Workspace):
+    if isinstance(dataset, tuple) and len(dataset) in (2, 3) and is_workspace(dataset[0]):
         from airflow_ml_pipelines.core.spec import RegisteredDataset
-        from dag_factory.datasets.dataset import check_version
 
         name = expect(where, dataset[1], str, what="the name of a dataset after the workspace")
         return RegisteredDataset(
@@ -290,14 +295,11 @@ def _consumed_source(where: str, dataset: Any) -> Any:
 
 
 def _is_table(dataset: Any) -> bool:
-    from dag_factory.datasets.dataset import TabularDataset
-    from dag_factory.ports.outputs import OutputTabularDatasetConfig
-
-    return isinstance(dataset, TabularDataset | OutputTabularDatasetConfig)
+    return isinstance(dataset, AnyDataset | View) and dataset.is_table
 
 
 def _datastore_name(where: str, datastore: Any) -> str:
-    if isinstance(datastore, Datastore):
+    if isinstance(datastore, AnyDatastore):
         return datastore.name
     expect(where, datastore, str, what="a Datastore or its name")
     return str(datastore)
@@ -316,3 +318,13 @@ def _data(datastore: str, path: str) -> Data:
     from airflow_ml_pipelines.core.spec import Data, Location
 
     return Data(locations=(Location(datastore=datastore, path=path),))
+
+
+def check_version(version: Any) -> int | None:
+    """Return a version as a number, None for the latest. :raises DefinitionError: for anything else."""
+    if version in (None, "latest"):
+        return None
+    text = str(version)
+    if isinstance(version, bool) or not text.isdecimal():
+        raise DefinitionError(f"expected a version of a dataset such as 2, or 'latest'; found {version!r}")
+    return int(text)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import check_name, checked, expect, kind_of
-from dag_factory.datastores.datastore import Datastore
+from dag_factory.ports.bases import AnyDatastore
 from dag_factory.ports.data import DatasetConsumptionConfig
 from dag_factory.ports.port import InputPort, Produced, View, check_input_name, check_mode
 from dag_factory.ports.tables import check_partitions
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import InputMode, OutputSpec, RegisterSpec
+    from dag_factory.datastores.datastore import Datastore
 
 __all__ = [
     "InputPortBinding",
@@ -191,7 +192,7 @@ class PipelineData(Produced):
     ) -> None:
         self.name = check_name("PipelineData(name=…)", name)
         self.datastore = datastore
-        if datastore is not None and not isinstance(datastore, Datastore | str):
+        if datastore is not None and not isinstance(datastore, AnyDatastore | str):
             raise TypeError(
                 f"PipelineData(datastore=…): expected a Datastore or its name, found {kind_of(datastore)}"
             )
@@ -254,7 +255,7 @@ class PipelineData(Produced):
         return OutputSpec(
             name=name,
             mode=self.output_mode,
-            datastore=self.datastore.name if isinstance(self.datastore, Datastore) else self.datastore,
+            datastore=self.datastore.name if isinstance(self.datastore, AnyDatastore) else self.datastore,
             source=self.output_path_on_compute,
             create=False,
             overwrite=self.output_overwrite,
@@ -303,6 +304,8 @@ class InputPortBinding:
 class OutputTabularDatasetConfig(View):
     """An output of a step as a table; see :meth:`OutputFileDatasetConfig.read_delimited_files`."""
 
+    is_table = True
+
     @checked
     def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
         """Return what another step reads the table with."""
@@ -350,18 +353,18 @@ class PipelineOutputFileDataset(View):
 def _destination(where: str, destination: Any) -> tuple[str | None, str | None]:
     if destination is None:
         return None, None
-    if isinstance(destination, Datastore):
+    if isinstance(destination, AnyDatastore):
         return destination.name, None
     if not isinstance(destination, tuple) or len(destination) != 2:
         raise TypeError(
             f"{where}: expected (datastore, 'path/{{run-id}}') or a Datastore, found {kind_of(destination)}"
         )
     datastore, path = destination
-    if not isinstance(datastore, Datastore | str):
+    if not isinstance(datastore, AnyDatastore | str):
         raise TypeError(
             f"{where}: expected a Datastore or its name before the path, found {kind_of(datastore)}"
         )
-    name = datastore.name if isinstance(datastore, Datastore) else datastore
+    name = datastore.name if isinstance(datastore, AnyDatastore) else datastore
     if path is None:
         return name, None
     expect(where, path, str, what="a path on the datastore after it")

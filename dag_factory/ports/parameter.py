@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError, ParameterError
 from dag_factory._check import check_name, checked, kind_of
 from dag_factory.calls import Made
+from dag_factory.ports.bases import DataValue
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import ParameterSpec
-    from dag_factory.datasets.dataset import Dataset, FileDataset, TabularDataset
+    from dag_factory.datasets.dataset import FileDataset, TabularDataset
     from dag_factory.ports.data import DataPath
 
 __all__ = ["PipelineParameter", "data_document"]
@@ -110,7 +111,7 @@ class PipelineParameter(Made):
             raise DefinitionError(f"PipelineParameter: the default does not fit: {error}") from None
 
 
-def data_document(value: DataPath | Dataset) -> dict[str, Any]:
+def data_document(value: DataValue) -> dict[str, Any]:
     """Return data as the value that a parameter of type ``data`` has."""
     from dag_factory.resolve.values import data_value
 
@@ -126,7 +127,4 @@ def _type_of(value: Any) -> str | None:
         return "integer"
     if isinstance(value, float):
         return "number"
-    from dag_factory.datasets.dataset import Dataset
-    from dag_factory.ports.data import DataPath
-
-    return "data" if isinstance(value, DataPath | Dataset) else None
+    return "data" if isinstance(value, DataValue) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import check_name, warn
@@ -64,7 +64,12 @@ class Produced(Made):
 
 
 class View:
-    """An output seen in another way."""
+    """An output seen in another way.
+
+    :cvar is_table: whether it is read as a table, and not as files.
+    """
+
+    is_table: ClassVar[bool] = False
 
     def __init__(self, origin: Produced) -> None:
         self.origin = origin

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect
-from dag_factory.datastores.datastore import Datastore
+from dag_factory.ports.bases import AnyDatastore
 from dag_factory.ports.port import InputPort, check_input_name
 from dag_factory.resolve.tables import check_table, select_all
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import Data
+    from dag_factory.datastores.datastore import Datastore
 
 __all__ = ["SqlDataReference"]
 
@@ -46,11 +47,11 @@ class SqlDataReference:
         expect(
             f"{where}(datastore=…)",
             datastore,
-            Datastore,
+            AnyDatastore,
             str,
             what="a database that is a datastore, or its name",
         )
-        self.datastore_name: str = datastore.name if isinstance(datastore, Datastore) else datastore
+        self.datastore_name: str = datastore.name if isinstance(datastore, AnyDatastore) else datastore
         self.data_reference_name = check_input_name(f"{where}(data_reference_name=…)", data_reference_name)
         if sql_stored_procedure is not None or sql_stored_procedure_params:
             raise DefinitionError(

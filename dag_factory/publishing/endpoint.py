@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from dag_factory._check import checked, expect, kind_of, warn
+from dag_factory._check import checked, core_of, expect, kind_of, warn
 from dag_factory.publishing.published_pipeline import PublishedPipeline
+from dag_factory.runs.runnable import Runnable
 
 if TYPE_CHECKING:
     import builtins
@@ -49,7 +50,6 @@ class PipelineEndpoint:
         :raises WorkspaceError: where there is an endpoint of that name.
         """
         from airflow_ml_pipelines.core.publishing.endpoints import create_endpoint
-        from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.publish(workspace=…)", workspace)
         expect("PipelineEndpoint.publish(name=…)", name, str, what="a name")
@@ -80,7 +80,6 @@ class PipelineEndpoint:
         :raises WorkspaceError: where there is none.
         """
         from airflow_ml_pipelines.core.publishing.endpoints import read_endpoint
-        from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.get(workspace=…)", workspace)
         if (id is None) == (name is None):
@@ -110,7 +109,6 @@ class PipelineEndpoint:
         from itertools import islice
 
         from airflow_ml_pipelines.core.publishing.endpoints import find_endpoints
-        from dag_factory.workspace import core_of
 
         core = core_of("PipelineEndpoint.list(workspace=…)", workspace)
         found = find_endpoints(core.store, active_only=active_only)
@@ -146,7 +144,7 @@ class PipelineEndpoint:
         """
         from dag_factory.runs.remote import server_of
 
-        return server_of(self.workspace).address("endpoints", self.id)
+        return server_of(self.workspace.core).address("endpoints", self.id)
 
     @property
     def default_version(self) -> str:
@@ -307,12 +305,10 @@ class PipelineEndpoint:
 
 
 def _published(pipeline: Pipeline | PublishedPipeline, name: str) -> PublishedPipeline:
-    from dag_factory.pipelines.pipeline import Pipeline
-
     if isinstance(pipeline, PublishedPipeline):
         pipeline.require_active()
         return pipeline
-    if isinstance(pipeline, Pipeline):
+    if isinstance(pipeline, Runnable):
         return pipeline.publish(name=pipeline.name or name)
     raise TypeError(
         f"PipelineEndpoint: expected a Pipeline or a PublishedPipeline, found {kind_of(pipeline)}"

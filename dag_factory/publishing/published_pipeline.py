@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
-from dag_factory._check import checked, expect
+from dag_factory._check import checked, core_of, expect
+from dag_factory.runs.runnable import Runnable
 
 if TYPE_CHECKING:
     import builtins
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from dag_factory.runs.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["PublishedPipeline", "publish_pinned", "publish_spec"]
+__all__ = ["PublishedPipeline", "publish_spec"]
 
 
-class PublishedPipeline:
+class PublishedPipeline(Runnable):
     """A pipeline that was published: it runs as it was then, whatever has become of its source folders.
 
     :meth:`dag_factory.Pipeline.publish` makes one, :meth:`get` opens one.
@@ -41,7 +42,6 @@ class PublishedPipeline:
         :raises WorkspaceError: where there is none, or it was deleted.
         """
         from airflow_ml_pipelines.core.publishing.published import read_published
-        from dag_factory.workspace import core_of
 
         core = core_of("PublishedPipeline.get(workspace=…)", workspace)
         return cls(
@@ -57,7 +57,6 @@ class PublishedPipeline:
         :param active_only: whether those that are disabled are left out.
         """
         from airflow_ml_pipelines.core.publishing.published import find_published
-        from dag_factory.workspace import core_of
 
         core = core_of("PublishedPipeline.list(workspace=…)", workspace)
         return [cls(workspace, item) for item, _ in find_published(core.store, active_only=active_only)]
@@ -95,7 +94,7 @@ class PublishedPipeline:
         """
         from dag_factory.runs.remote import server_of
 
-        return server_of(self.workspace).address("pipelines", self.id)
+        return server_of(self.workspace.core).address("pipelines", self.id)
 
     @property
     def graph_id(self) -> str:
@@ -211,11 +210,4 @@ def publish_spec(workspace: Workspace, spec: PipelineSpec, **options: Any) -> Pu
     from dag_factory.runs.names import require_names
 
     require_names(workspace.core, spec)
-    return publish_pinned(workspace, pin_pipeline(workspace.core, spec), **options)
-
-
-def publish_pinned(workspace: Workspace, spec: PipelineSpec, **options: Any) -> PublishedPipeline:
-    """Publish a pipeline that is pinned already."""
-    from airflow_ml_pipelines.core.publishing.published import publish
-
-    return PublishedPipeline(workspace, publish(workspace.core, spec, **options))
+    return workspace.publish(pin_pipeline(workspace.core, spec), **options)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, core_of, expect, kind_of
 from dag_factory.publishing.recurrence import ScheduleRecurrence, one_of
 
 if TYPE_CHECKING:
@@ -135,7 +135,6 @@ class Schedule:
     def get(cls, workspace: Workspace, id: str) -> Schedule:  # noqa: A002 - the reference's name
         """Return a schedule by its id. :raises WorkspaceError: where there is none."""
         from airflow_ml_pipelines.core.publishing.schedules import read_schedule
-        from dag_factory.workspace import core_of
 
         return cls(workspace, read_schedule(core_of("Schedule.get(workspace=…)", workspace).store, id))
 
@@ -150,7 +149,6 @@ class Schedule:
     ) -> builtins.list[Schedule]:
         """Return the schedules, of one published pipeline or endpoint if that is given, the oldest first."""
         from airflow_ml_pipelines.core.publishing.schedules import find_schedules
-        from dag_factory.workspace import core_of
 
         return [
             cls(workspace, item)
@@ -342,7 +340,6 @@ class Schedule:
         from airflow_ml_pipelines.core.publishing.schedules import create_schedule
         from airflow_ml_pipelines.core.publishing.watches import start
         from dag_factory.publishing.watch import make_watch
-        from dag_factory.workspace import core_of
 
         core = core_of("Schedule.create(workspace=…)", workspace)
         if recurrence is not None and not isinstance(recurrence, ScheduleRecurrence):
@@ -425,7 +422,7 @@ def _declared(workspace: Workspace, pipeline: str | None, endpoint: str | None) 
 def _parameters(declared: tuple[ParameterSpec, ...], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values that the scheduled pipeline takes, as documents have them."""
     from airflow_ml_pipelines.core.parameters import check_parameters
-    from dag_factory.runs.experiment import parameter_values
+    from dag_factory.runs.values import parameter_values
 
     given = parameter_values(values)
     complete = check_parameters(declared, given)

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, expect, kind_of
+from dag_factory._check import checked, core_of, expect, kind_of
+from dag_factory.runs.runnable import Runnable
+from dag_factory.runs.values import labels_of, parameter_values
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import PipelineSpec
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from dag_factory.runs.run import PipelineRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["Experiment", "labels_of", "parameter_values", "submit_spec"]
+__all__ = ["Experiment", "submit_spec"]
 
 
 class Experiment:
@@ -27,8 +29,6 @@ class Experiment:
 
     @checked
     def __init__(self, workspace: Workspace, name: str) -> None:
-        from dag_factory.workspace import core_of
-
         core_of("Experiment(workspace=…)", workspace)
         expect("Experiment(name=…)", name, str, what="a name")
         if not name.strip():
@@ -66,10 +66,7 @@ class Experiment:
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
         :raises MlPipelinesError: where the pipeline names something that the workspace does not have.
         """
-        from dag_factory.pipelines.pipeline import Pipeline
-        from dag_factory.publishing.published_pipeline import PublishedPipeline
-
-        if not isinstance(config, Pipeline | PublishedPipeline):
+        if not isinstance(config, Runnable):
             raise TypeError(
                 f"Experiment.submit: expected a Pipeline or a PublishedPipeline, found {kind_of(config)}"
             )
@@ -79,8 +76,7 @@ class Experiment:
                     "Experiment.submit: pipeline_params is the old name of pipeline_parameters: give one"
                 )
             pipeline_parameters = pipeline_params
-        if isinstance(config, PublishedPipeline):
-            config.require_active()
+        config.require_active()
         return submit_spec(
             self,
             config.to_spec(self.name),
@@ -122,15 +118,17 @@ def submit_spec(
     if core.server is not None:
         from dag_factory.runs.remote import submit_remotely
 
-        return submit_remotely(
-            experiment,
+        remote = submit_remotely(
+            core,
             spec,
+            experiment=experiment.name,
             tags=tags,
             parameters=parameters,
             continue_on_step_failure=continue_on_step_failure,
             regenerate_outputs=regenerate_outputs,
             parent_run_id=parent_run_id,
         )
+        return PipelineRun(experiment, remote.run, pipeline=remote.pipeline, remote=remote)
     labels = labels_of(tags)
     if parent_run_id is not None:
         labels["parent_run_id"] = str(parent_run_id)
@@ -146,21 +144,3 @@ def submit_spec(
         tags=labels,
     )
     return PipelineRun(experiment, local.run.run, pipeline=local.run.pipeline)
-
-
-def labels_of(tags: Mapping[str, str] | None) -> dict[str, str]:
-    """Return labels as documents have them: texts."""
-    return {str(key): str(value) for key, value in (tags or {}).items()}
-
-
-def parameter_values(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return parameter values as runs take them: data paths and datasets as documents."""
-    from dag_factory.datasets.dataset import Dataset
-    from dag_factory.ports.data import DataPath
-    from dag_factory.ports.parameter import data_document
-
-    expect("pipeline_parameters=…", parameters or {}, Mapping, what="a dict of names to values")
-    return {
-        name: data_document(value) if isinstance(value, DataPath | Dataset) else value
-        for name, value in (parameters or {}).items()
-    }

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_ml_pipelines.core.errors import WorkspaceError
 from airflow_ml_pipelines.core.workspaces.server import URL, AirflowServer, find_server, run_path
+from dag_factory.runs.values import labels_of, parameter_values
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs.folder import RunFolder
     from airflow_ml_pipelines.core.spec import PipelineSpec
-    from dag_factory.runs.experiment import Experiment
-    from dag_factory.runs.run import PipelineRun
-    from dag_factory.workspace import Workspace
+    from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
 __all__ = ["RemoteRun", "find_remote", "server_of", "submit_remotely"]
 
@@ -24,6 +23,7 @@ class RemoteRun:
     """A run on an Airflow server.
 
     :param pipeline: the pipeline's name, which is the id of the DAG.
+    :param run: the run's id.
     :param url: the address of the run in Airflow's UI.
     :param spec: the pipeline, where it is known before the run has begun.
     """
@@ -33,6 +33,7 @@ class RemoteRun:
     ) -> None:
         self.server = server
         self.pipeline = pipeline
+        self.run = run
         self.url = url
         self.spec = spec
         self._address = f"{server.url.rstrip('/')}{run_path(pipeline, run)}"
@@ -54,7 +55,7 @@ def server_of(workspace: Workspace) -> AirflowServer:
 
     :raises WorkspaceError: where neither the workspace file nor the environment names one.
     """
-    server = find_server(workspace.core.server)
+    server = find_server(workspace.server)
     if server is None:
         raise WorkspaceError(
             f"there is no Airflow server: name its address in the workspace file (`airflow: https://…`) or in {URL}"
@@ -69,22 +70,23 @@ def find_remote(workspace: Workspace, folder: RunFolder) -> RemoteRun | None:
     """
     from airflow_ml_pipelines.core.runs.place import read_place
 
-    server, place = workspace.core.server, read_place(folder)
+    server, place = workspace.server, read_place(folder)
     if server is None or place is None:
         return None
     return RemoteRun(server, place["dag_id"], place["run_id"], "")
 
 
 def submit_remotely(
-    experiment: Experiment,
+    workspace: Workspace,
     spec: PipelineSpec,
     *,
+    experiment: str,
     tags: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     continue_on_step_failure: bool | None = None,
     regenerate_outputs: bool = False,
     parent_run_id: str | None = None,
-) -> PipelineRun:
+) -> RemoteRun:
     """Start a run on the workspace's Airflow server; see :meth:`dag_factory.Experiment.submit`.
 
     A pipeline that was not published is kept as if it were, for the server to run what it is now.
@@ -94,19 +96,17 @@ def submit_remotely(
     from airflow_ml_pipelines.core.parameters import check_parameters
     from airflow_ml_pipelines.core.publishing.pinned import pin_pipeline
     from airflow_ml_pipelines.core.publishing.published import publish
-    from dag_factory.runs.experiment import labels_of, parameter_values
-    from dag_factory.runs.run import PipelineRun
 
-    server, core = server_of(experiment.workspace), experiment.workspace.core
+    server = server_of(workspace)
     values = parameter_values(parameters)
     check_parameters(spec.parameters, values)
     if spec.publication is None:
-        spec = pin_pipeline(core, spec)
+        spec = pin_pipeline(workspace, spec)
     if spec.publication is None or not spec.publication.id:
-        spec = publish(core, spec, submitted=True).spec
+        spec = publish(workspace, spec, submitted=True).spec
     address = server.address("pipelines", spec.name)
     body = {
-        "ExperimentName": experiment.name,
+        "ExperimentName": experiment,
         "RunSource": "SDK",
         "ParameterAssignments": values,
         "Tags": labels_of(tags),
@@ -115,5 +115,4 @@ def submit_remotely(
         "RegenerateOutputs": regenerate_outputs,
     }
     answer = server.call("POST", address, body)
-    remote = RemoteRun(server, answer["PipelineId"], answer["Id"], answer["Url"], spec)
-    return PipelineRun(experiment, answer["Id"], pipeline=answer["PipelineId"], remote=remote)
+    return RemoteRun(server, answer["PipelineId"], answer["Id"], answer["Url"], spec)

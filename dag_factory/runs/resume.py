@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import airflow_ml_pipelines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,12 +29,7 @@ def resume_elsewhere(workspace: Workspace, run: RunDocument) -> None:
         return
     RunFolder(workspace.store, run.pipeline, run.run).write_run(run)
     command = [sys.executable, "-m", __name__, str(workspace.file), run.pipeline, run.run]
-    import airflow_ml_pipelines
-    import dag_factory
-
-    homes = [
-        str(Path(package.__file__ or ".").parent.parent) for package in (dag_factory, airflow_ml_pipelines)
-    ]
+    homes = [str(Path(__file__).parents[2]), str(Path(airflow_ml_pipelines.__file__).parents[1])]
     path = os.pathsep.join([*homes, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
     while process.poll() is None:
@@ -47,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     from airflow_ml_pipelines.core.runs.folder import RunFolder
     from airflow_ml_pipelines.workspace_file import load_workspace
-    from dag_factory.commands.run import run_here
+    from dag_factory.runs.here import run_here
 
     file, pipeline, run = arguments
     workspace = load_workspace(file)

@@ -17,14 +17,12 @@ from airflow_ml_pipelines.core.errors import (
     did_you_mean,
 )
 from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
-from dag_factory._check import checked, expect
+from dag_factory._check import checked, core_of, expect
 from dag_factory.runs.step_run import (
     FOREVER,
     OVER,
     POLL,
-    PortDataReference,
     StepRun,
-    StepRunOutput,
     only,
     say_nothing,
 )
@@ -33,13 +31,14 @@ from dag_factory.terminal.narrate import narrate_line, narrate_plan, narrate_ste
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs.folder import RunDocument, StepDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
+    from dag_factory.datastores.port_data_reference import PortDataReference
     from dag_factory.publishing.published_pipeline import PublishedPipeline
     from dag_factory.runs.experiment import Experiment
     from dag_factory.runs.local import LocalRun
     from dag_factory.runs.remote import RemoteRun
     from dag_factory.workspace import Workspace
 
-__all__ = ["PipelineRun", "PortDataReference", "StepRun", "StepRunOutput"]
+__all__ = ["PipelineRun"]
 
 
 class PipelineRun:
@@ -90,11 +89,8 @@ class PipelineRun:
 
         :raises WorkspaceError: where there is none, or several pipelines have one.
         """
-        from dag_factory.runs.experiment import Experiment
-        from dag_factory.workspace import core_of
-
         folder = open_run(core_of("PipelineRun.get(workspace=…)", workspace).store, run_id)
-        experiment = Experiment(workspace, folder.read_run().experiment)
+        experiment = workspace.experiment(folder.read_run().experiment)
         return cls(experiment, folder.run, pipeline=folder.pipeline)
 
     @property
@@ -167,13 +163,11 @@ class PipelineRun:
         :param pipeline_id: its id.
         """
         from airflow_ml_pipelines.core.runs.folder import find_runs
-        from dag_factory.runs.experiment import Experiment
-        from dag_factory.workspace import core_of
 
         core = core_of("PipelineRun.get_pipeline_runs(workspace=…)", workspace)
         documents = [folder.read_run() for folder in find_runs(core.store, pipeline_id)]
         return [
-            cls(Experiment(workspace, document.experiment), document.run, pipeline=document.pipeline)
+            cls(workspace.experiment(document.experiment), document.run, pipeline=document.pipeline)
             for document in sorted(documents, key=lambda item: item.started, reverse=True)
         ]
 
@@ -300,7 +294,7 @@ class PipelineRun:
         elif self.get_status() not in OVER:
             from dag_factory.runs.remote import find_remote
 
-            remote = find_remote(self.workspace, self.folder)
+            remote = find_remote(self.workspace.core, self.folder)
             if remote is not None:
                 remote.cancel()
                 return
@@ -375,12 +369,10 @@ class PipelineRun:
         :raises MlPipelinesError: where the run has no plan, or its files are no longer stored.
         """
         from airflow_ml_pipelines.core.publishing.pinned import pin_run
-        from dag_factory.publishing.published_pipeline import publish_pinned
 
         if self._local is not None:
             self._local.feed.planned.wait()
-        return publish_pinned(
-            self.workspace,
+        return self.workspace.publish(
             pin_run(self.workspace.core, self.folder),
             name=name,
             description=description,

@@ -12,6 +12,7 @@ from airflow_ml_pipelines.core.errors import DataError, NotFoundError, StepFaile
 from airflow_ml_pipelines.core.layout import step_run_id
 from airflow_ml_pipelines.core.runs.folder import StepDocument
 from dag_factory._check import checked
+from dag_factory.datastores.port_data_reference import PortDataReference
 from dag_factory.datastores.transfer import download_objects
 from dag_factory.terminal.narrate import narrate_step
 
@@ -19,16 +20,13 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument
     from airflow_ml_pipelines.core.spec import StepSpec
     from airflow_ml_pipelines.core.stores.store import Store
-    from dag_factory.datastores.datastore import Datastore
     from dag_factory.runs.experiment import Experiment
     from dag_factory.runs.run import PipelineRun
-    from dag_factory.workspace import Workspace
 
 __all__ = [
     "FOREVER",
     "OVER",
     "POLL",
-    "PortDataReference",
     "StepRun",
     "StepRunOutput",
     "only",
@@ -310,39 +308,3 @@ class StepRunOutput:
     def get_port_data_reference(self) -> PortDataReference:
         """Return where it lies."""
         return PortDataReference(self.step_run.parent.workspace, self.document)
-
-
-class PortDataReference:
-    """Where an output of a run lies."""
-
-    def __init__(self, workspace: Workspace, document: OutputDocument) -> None:
-        self._workspace = workspace
-        self._document = document
-        self.datastore_name = document.datastore
-        self.path_on_datastore = document.path
-
-    def __repr__(self) -> str:
-        return f"PortDataReference({self.datastore_name!r}, {self.path_on_datastore!r})"
-
-    @property
-    def datastore(self) -> Datastore:
-        """The datastore that it lies on."""
-        from dag_factory.datastores.datastore import Datastore
-
-        return Datastore(self._workspace, self.datastore_name)
-
-    @checked
-    def download(
-        self,
-        local_path: str | os.PathLike[str],
-        overwrite: bool | None = None,
-        show_progress: bool | None = None,
-    ) -> int:
-        """Download its files; each keeps its path on the datastore, below a local folder.
-
-        :param overwrite: whether to replace local files; they are left as they are otherwise.
-        :return: how many files were downloaded.
-        """
-        return self.datastore.download(
-            local_path, self.path_on_datastore, overwrite=bool(overwrite), show_progress=bool(show_progress)
-        )

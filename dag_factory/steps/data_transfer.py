@@ -172,7 +172,7 @@ def _type(where: str, value: Any) -> str | None:
 def _source(source: Any) -> Any:
     """Return what is read as what a step takes as an input."""
     from dag_factory.datasets.dataset import Dataset
-    from dag_factory.runs.step_run import PortDataReference
+    from dag_factory.datastores.port_data_reference import PortDataReference
 
     if isinstance(source, Dataset):
         return source.as_named_input(SOURCE)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     import threading
 
-__all__ = ["Interrupt"]
+__all__ = ["INTERRUPTED", "Interrupt"]
+
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
 
 
 class Interrupt:
