@@ -7,18 +7,21 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from servers.azurite import ACCOUNT
 
 from airflow_ml_pipelines.core.errors import DataError, StoreError
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.statcache import StatCache
+from airflow_ml_pipelines.core.progress import told_to
 from airflow_ml_pipelines.core.stores.fsspec_store import FsspecStore
 from airflow_ml_pipelines.core.stores.local_store import LocalStore
 from airflow_ml_pipelines.core.stores.locations import find
 from airflow_ml_pipelines.core.stores.open import open_store
 from airflow_ml_pipelines.core.transfer import local as local_copies
-from airflow_ml_pipelines.core.transfer import streams
+from airflow_ml_pipelines.core.transfer import streams, transfer
 from airflow_ml_pipelines.core.transfer.journal import StoredJournal, place_key
 from airflow_ml_pipelines.core.transfer.plan import choose_place, list_copies, refuse_overlap
+from airflow_ml_pipelines.core.transfer.services import service_copier
 from airflow_ml_pipelines.core.transfer.shards import copy_share, divide
 from airflow_ml_pipelines.core.transfer.transfer import transfer_files
 
@@ -134,6 +137,57 @@ def test_a_service_copies_within_a_bucket_by_itself(kind, tmp_path, request, mon
     assert transfers.there() == FILES
 
 
+def signed(azurite, container, permissions="racwdl"):
+    """Return what opens a container of Azurite with a signature for it alone."""
+    given = f"BlobEndpoint={azurite.endpoint};AccountName={ACCOUNT};"
+    signature = azurite.signature(azurite.bucket(container).removeprefix("abfs://"), permissions)
+    return {"connection_string": given + f"SharedAccessSignature={signature}"}
+
+
+@pytest.mark.parametrize("containers", [("signed-1", "signed-2"), ("signed-1", "signed-1")])
+def test_containers_that_are_opened_with_signatures_are_copied_by_the_service(
+    containers, tmp_path, azurite, monkeypatch
+):
+    source, target = (
+        open_store(f"{azurite.bucket(name)}/{next(_numbers)}", **signed(azurite, name)) for name in containers
+    )
+    for name, data in FILES.items():
+        source.put(f"in/{name}", data)
+    monkeypatch.setattr(streams, "_read", None)  # nothing comes here
+    transfers = Transfers(tmp_path, source, target)
+    transfers.run()
+    assert transfers.there() == FILES
+    assert transfers.run().copied == 0
+
+
+def test_a_signature_that_does_not_allow_to_write_is_an_error_without_the_signature(tmp_path, azurite):
+    source = open_store(f"{azurite.bucket('signed-1')}/{next(_numbers)}", **azurite.options)
+    source.put("in/x", b"x")
+    target = open_store(f"{azurite.bucket('signed-2')}/1", **signed(azurite, "signed-2", "rl"))
+    with pytest.raises(StoreError, match="'in/x' in .* can't be copied to .*403") as caught:
+        Transfers(tmp_path, source, target).run()
+    assert "sig=" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_service"),
+    [
+        ({"account_key": "a2V5"}, {"account_key": "a2V5"}, True),
+        ({"sas_token": "sp=rl&sig=x"}, {"account_key": "a2V5"}, True),
+        ({"sas_token": "?sp=rl&sig=x"}, {"sas_token": "sp=racwl&sig=y"}, True),
+        ({"sas_token": "sp=rl&sip=10.0.0.1&sig=x"}, {"account_key": "a2V5"}, False),
+        ({"account_key": "a2V5"}, {"account_key": "a2V5", "account_name": "other"}, False),
+        ({"client_id": "i", "client_secret": "s", "tenant_id": "t"}, {"account_key": "a2V5"}, False),
+    ],
+)
+def test_which_containers_of_azure_are_of_one_service(one, other, is_service):
+    source, target = (
+        open_store(f"abfs://{name}/x", **{"account_name": "someone", **options})
+        for name, options in (("a", one), ("b", other))
+    )
+    assert (service_copier(source, target) is not None) is is_service
+
+
 def test_a_blob_that_changes_before_it_is_copied_is_named(tmp_path, request):
     source, target = (make_store("azurite", tmp_path, request.getfixturevalue) for _ in range(2))
     source.put("in/a", b"one")
@@ -144,6 +198,34 @@ def test_a_blob_that_changes_before_it_is_copied_is_named(tmp_path, request):
     with pytest.raises(DataError, match="'in/a' in .* changed while it was copied"):
         Transfers(tmp_path, source, target).run(check=change)
     assert target.info("out/a") is None
+
+
+@pytest.mark.parametrize("files", [1, 150], ids=["one", "many"])
+def test_what_is_too_large_for_the_service_comes_through_here(tmp_path, request, monkeypatch):
+    source, target = (make_store("s3", tmp_path, request.getfixturevalue) for _ in range(2))
+    for name, data in FILES.items():
+        source.put(f"in/{name}", data)
+    came, read = [], streams._read
+    monkeypatch.setattr(streams, "_read", lambda copy, *ends: came.append(copy.name) or read(copy, *ends))
+    monkeypatch.setattr(
+        transfer, "service_copier", lambda *stores: replace(service_copier(*stores), largest=8 << 20)
+    )
+    transfers = Transfers(tmp_path, source, target)
+    transfers.run()
+    assert transfers.there() == FILES
+    assert set(came) == {"large"}
+
+
+def test_an_object_that_changes_before_the_service_copies_it_is_named_and_copied_next_time(
+    files, tmp_path, s3
+):
+    source, target = (open_store(f"{s3.bucket('changing')}/{next(_numbers)}", **s3.options) for _ in range(2))
+    for number in range(files):
+        source.put(f"in/{number}", b"one")
+    with pytest.raises(DataError, match="'in/0' in .* changed while it was copied"):
+        Transfers(tmp_path, source, target).run(check=lambda: source.put("in/0", b"two"))
+    Transfers(tmp_path, source, target).run()
+    assert target.get("out/0") == b"two"
 
 
 def test_every_file_is_there_with_its_bytes(transfers):
@@ -361,6 +443,37 @@ def test_a_copy_with_other_bytes_is_an_error_and_does_not_stay(size, tmp_path, m
     with pytest.raises(DataError, match="'out/x' in .* has other bytes than 'in/x'"):
         transfers.run(delete_extra=True)
     assert transfers.there() == {"x": b"before"}
+
+
+@pytest.mark.parametrize("size", [100, 9 << 20], ids=["small", "large"])
+def test_what_came_from_elsewhere_is_read_again_before_it_is_put_in_place(size, tmp_path, s3, monkeypatch):
+    source = open_store(f"{s3.bucket('changing')}/{next(_numbers)}", **s3.options)
+    transfers = Transfers(tmp_path, source, LocalStore(tmp_path / "target"))
+    source.put("in/x", os.urandom(size))
+    monkeypatch.setattr(streams, "digest_file", lambda aside: (digest_bytes(b"other"), size))
+    with pytest.raises(DataError, match="'out/x' in .* has other bytes than 'in/x'"):
+        transfers.run()
+    assert transfers.there() == {}
+
+
+class Heard:
+    """Keeps how far work was in the end."""
+
+    def __init__(self):
+        self.ends = {}
+
+    def on_progress(self, meter):
+        pass
+
+    def on_end(self, meter):
+        self.ends[meter.what.partition(" ")[0]] = (meter.done, meter.total)
+
+
+def test_how_far_a_transfer_is_counts_each_byte_once(transfers):
+    with told_to(heard := Heard()):
+        transfers.run()
+    size = sum(map(len, FILES.values()))
+    assert heard.ends["copying"] == (size, size)
 
 
 def test_a_digest_that_is_known_is_that_of_the_copy_or_there_is_none(tmp_path):

@@ -15,7 +15,17 @@ from typing import Literal, Protocol
 
 from airflow_ml_pipelines.core.amounts import seconds_text, size_text
 
-__all__ = ["Listener", "Meter", "ProgressLog", "Unit", "advance", "measured", "progress_text", "told_to"]
+__all__ = [
+    "Listener",
+    "Meter",
+    "ProgressLog",
+    "Unit",
+    "advance",
+    "measured",
+    "progress_text",
+    "told_to",
+    "unmeasured",
+]
 
 Unit = Literal["bytes", "files", "runs", "records", "objects"]
 
@@ -86,6 +96,16 @@ def measured(
     finally:
         _meter.reset(token)
         listener.on_end(meter)
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Do a part of the work that does not count as such, like reading again what was written."""
+    token = _meter.set(None)
+    try:
+        yield
+    finally:
+        _meter.reset(token)
 
 
 def advance(amount: float, unit: Unit = "bytes") -> None:

@@ -1,4 +1,8 @@
-"""Copies between containers of one account of Azure Blob storage, which does it by itself."""
+"""Copies within one account of Azure Blob storage, which does it by itself.
+
+Each of the two addresses of a copy has a shared access signature: the one that the datastore was given, or one that is
+made with the account's key.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
-__all__ = ["ChangedError", "can_sign", "copy_between"]
+__all__ = ["ChangedError", "can_sign", "copy_between", "is_one_account"]
 
 _VERSION = "2020-10-02"
 _VALID = timedelta(
@@ -35,37 +39,51 @@ class ChangedError(Exception):
 
 
 def can_sign(settings: Mapping[str, Any]) -> bool:
-    """Return whether addresses can be made with these settings that let the service itself read a blob."""
+    """Return whether addresses can be made with these settings that let the service itself read a blob.
+
+    A signature for some IP addresses does not let it: the service reads from its own.
+    """
+    if settings.get("sas_key"):
+        return "sip" not in parse_qs(settings["sas_key"].lstrip("?"))
     return bool(settings.get("account_key") and settings.get("account_name"))
 
 
+def is_one_account(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether settings are of one account, however each is let in."""
+    return all(one.get(name) == other.get(name) for name in ("account_name", "endpoint"))
+
+
 def copy_between(
-    settings: Mapping[str, Any], source: str, target: str, threads: int
+    source: tuple[Mapping[str, Any], str], target: tuple[Mapping[str, Any], str], threads: int
 ) -> Callable[[str, str, str], Awaitable[None]]:
     """Return what copies a blob of one container to another: by its name, its ETag, and the name of the copy.
 
-    :param settings: obstore's, of the account.
+    :param source: obstore's settings, and the container.
+    :param target: the same; both are of one account.
     :param threads: how many copies may be under way.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="copies")
+    settings = source[0]
     base = settings.get("endpoint") or f"https://{settings['account_name']}.blob.core.windows.net"
     base = base.rstrip("/").replace(".dfs.", ".blob.", 1)
     # obstore signs addresses of single blobs, wrongly where a name is to be quoted
-    read, write = _sign(settings, source, "r"), _sign(settings, target, "rcw")
+    read, write = _sign(*source, "r"), _sign(*target, "rcw")
 
     async def copy(name: str, tag: str, to: str) -> None:
         headers = {
-            "x-ms-copy-source": f"{base}/{source}/{quote(name)}?{read}",
+            "x-ms-copy-source": f"{base}/{source[1]}/{quote(name)}?{read}",
             "x-ms-source-if-match": f'"{tag}"',
         }
-        address = f"{base}/{target}/{quote(to)}?{write}"
+        address = f"{base}/{target[1]}/{quote(to)}?{write}"
         await asyncio.get_running_loop().run_in_executor(pool, _copy, address, headers)
 
     return copy
 
 
 def _sign(settings: Mapping[str, Any], container: str, permissions: str) -> str:
-    """Return a shared access signature for a container."""
+    """Return a shared access signature for a container: that of the settings, else one that their key makes."""
+    if settings.get("sas_key"):
+        return str(settings["sas_key"]).lstrip("?")
     expiry = (datetime.now(UTC) + _VALID).strftime("%Y-%m-%dT%H:%M:%SZ")
     resource = f"/blob/{settings['account_name']}/{container}"
     # permissions, start, expiry, resource, identifier, IP, protocol, version, kind, snapshot, and five headers

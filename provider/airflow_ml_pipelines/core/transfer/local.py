@@ -11,7 +11,7 @@ from typing import Final
 
 from airflow_ml_pipelines.core.files.digest import digest_bytes, digest_file
 from airflow_ml_pipelines.core.files.walk import ASIDE
-from airflow_ml_pipelines.core.progress import advance
+from airflow_ml_pipelines.core.progress import advance, unmeasured
 from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version, unwritable
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE
@@ -68,7 +68,8 @@ class LocalCopier:
         os.makedirs(os.path.dirname(aside), exist_ok=True)
         try:
             _same(copy, os.stat(source))
-            digest = copy.digest or digest_file(source)[0]
+            with unmeasured():
+                digest = copy.digest or digest_file(source)[0]
             shutil.copyfile(source, aside)
             _same(copy, os.stat(source))
         except OSError as error:

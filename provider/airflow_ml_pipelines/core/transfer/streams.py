@@ -13,8 +13,8 @@ from typing import Any, Final, cast
 import obstore
 
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
-from airflow_ml_pipelines.core.files.digest import Digester
-from airflow_ml_pipelines.core.progress import advance
+from airflow_ml_pipelines.core.files.digest import Digester, digest_file
+from airflow_ml_pipelines.core.progress import advance, unmeasured
 from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
@@ -65,17 +65,17 @@ class StreamCopier:
         _still_the_same(copy, passing)
         advance(len(data))
         if isinstance(self._target, LocalStore):
-            return self._write(copy, data, passing)
+            return await self._write(copy, data, passing)
         with self._target.errors(copy.target, "written"):
             put = await obstore.put_async(self._target.client, copy.target, bytes(data), use_multipart=False)
         return await self._sent(copy, self._target, put, passing)
 
-    def _write(self, copy: Copy, data: Any, passing: Passing) -> Copied:
+    async def _write(self, copy: Copy, data: Any, passing: Passing) -> Copied:
         assert isinstance(self._target, LocalStore)
         with self._target.writing(copy.target, mark=self._mark) as (target, aside):
-            with open(aside, "xb") as file:
+            with open(aside, "xb") as file:  # noqa: ASYNC230 - it takes no time
                 file.write(data)
-            return self._put_in_place(copy, target, aside, passing.digest)
+            return await self._put_in_place(copy, target, aside, passing.digest)
 
     # --- pieces ----------------------------------------------------------------------------------------------------
 
@@ -99,14 +99,20 @@ class StreamCopier:
             with open(aside, "xb") as file:  # noqa: ASYNC230 - it takes no time
                 async for piece in _pieces(copy, passing):
                     await asyncio.to_thread(file.write, piece)
-            return self._put_in_place(copy, target, aside, passing.digest or copy.digest)
+            return await self._put_in_place(copy, target, aside, passing.digest or copy.digest)
 
     # --- afterwards ------------------------------------------------------------------------------------------------
 
-    def _put_in_place(self, copy: Copy, target: str, aside: str, digest: str) -> Copied:
-        written = os.stat(aside)
-        if written.st_size != copy.info.size:
+    async def _put_in_place(self, copy: Copy, target: str, aside: str, digest: str) -> Copied:
+        """Put a file where it belongs, after it was read again."""
+        with unmeasured():
+            if copy.info.size <= _INLINE:
+                there = digest_file(aside)
+            else:
+                there = await asyncio.to_thread(digest_file, aside)
+        if there != (digest, copy.info.size):
             raise differs(copy, self._target)
+        written = os.stat(aside)
         os.replace(aside, target)
         return Copied(copy, digest, local_version(written))
 

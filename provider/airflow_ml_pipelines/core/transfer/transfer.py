@@ -17,7 +17,7 @@ from airflow_ml_pipelines.core.transfer.copies import Copied, Copier, Copy
 from airflow_ml_pipelines.core.transfer.journal import Entry, Journal
 from airflow_ml_pipelines.core.transfer.local import LocalCopier
 from airflow_ml_pipelines.core.transfer.plan import Place, TransferPlan, plan_transfer, refuse_extra
-from airflow_ml_pipelines.core.transfer.services import LARGEST, service_copier
+from airflow_ml_pipelines.core.transfer.services import service_copier
 from airflow_ml_pipelines.core.transfer.streams import StreamCopier
 from airflow_ml_pipelines.core.transfer.threads import ThreadCopier
 
@@ -106,20 +106,23 @@ def _story(plan: TransferPlan, removed: int) -> str:
 def copy_files(
     plan: TransferPlan, mark: str, on_copied: Callable[[Copied], None], check: Callable[[], None]
 ) -> None:
-    groups: dict[tuple[int, bool], list[Copy]] = {}
+    groups: dict[int, list[Copy]] = {}
     for copy in plan.todo:
-        groups.setdefault((id(copy.store), copy.info.size > LARGEST), []).append(copy)
-    for (_, is_large), copies in groups.items():
-        copier = _copier(copies[0].store, plan.place.store, mark, is_large=is_large)
-        copier.copy(copies, on_copied, check)
+        groups.setdefault(id(copy.store), []).append(copy)
+    target = plan.place.store
+    for copies in groups.values():
+        source, left = copies[0].store, copies
+        service = service_copier(source, target)
+        if service is not None:
+            left = [copy for copy in copies if copy.info.size > service.largest]
+            service.copy([copy for copy in copies if copy.info.size <= service.largest], on_copied, check)
+        _copier(source, target, mark).copy(left, on_copied, check)
 
 
-def _copier(source: Store, target: Store, mark: str, *, is_large: bool) -> Copier:
-    """Return what copies from one store to another the fastest."""
+def _copier(source: Store, target: Store, mark: str) -> Copier:
+    """Return what copies from one store to another through this machine the fastest."""
     if isinstance(source, LocalStore) and isinstance(target, LocalStore):
         return LocalCopier(target, mark)
-    if not is_large and (service := service_copier(source, target)) is not None:
-        return service
     if isinstance(source, LocalStore | ObstoreStore) and isinstance(target, LocalStore | ObstoreStore):
         return StreamCopier(target, mark)
     return ThreadCopier(target)
