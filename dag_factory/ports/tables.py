@@ -24,6 +24,7 @@ def tabular_format(where: str, **options: Any) -> TabularFormat:
     :raises DefinitionError: for a value that there is not.
     """
     from airflow_ml_pipelines.core.spec import TabularFormat
+    from airflow_ml_pipelines.runtime.text_files import check_separator
 
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("include_path", "infer_column_types", "support_multi_line", "empty_as_string"):
@@ -37,8 +38,11 @@ def tabular_format(where: str, **options: Any) -> TabularFormat:
     if not isinstance(header, bool) and header not in _HEADERS:
         shown = ", ".join(repr(item) for item in _HEADERS)
         raise DefinitionError(f"{where}: expected a header of True, False, {shown}; found {header!r}")
-    if given.get("separator") == "":
-        raise DefinitionError(f"{where}: the separator is empty: give the text between two columns")
+    if "separator" in given:
+        try:
+            check_separator(given["separator"])
+        except DataError as error:
+            raise DefinitionError(f"{where}(separator=…): {error}") from None
     types = given.get("set_column_types")
     if types is not None:
         expect(f"{where}(set_column_types=…)", types, Mapping, what="a dict of column name to type")

@@ -183,6 +183,27 @@ def test_a_table_is_all_its_files(engine, folder):
         ("x\n1e3\n.5\n", (), {}, {"x": [1000.0, 0.5]}),
         ("x\nTrue\nfalse\n", (), {}, {"x": [True, False]}),
         ("x,x\n1,2\n", (), {}, {"x": [1], "x.1": [2]}),
+        ("x,X,x\n1,2,3\n", (), {}, {"x": [1], "X.1": [2], "x.2": [3]}),
+        (",y\n1,2\n", (), {}, {"Unnamed: 0": [1], "y": [2]}),
+        ("x y\n1 2\n", (), {"separator": " "}, {"x": [1], "y": [2]}),
+        ("x§y\n1§2\n", (), {"separator": "§"}, {"x": [1], "y": [2]}),
+        ("x\x01y\n1\x012\n", (), {"separator": "\x01"}, {"x": [1], "y": [2]}),
+        ("x,y\r1,2\r", (), {}, {"x": [1], "y": [2]}),
+        ("\n\r\nx,y\n1,2\n", (), {}, {"x": [1], "y": [2]}),
+        ("\n\n1,2\n", (), {"header": False}, {"Column1": [1], "Column2": [2]}),
+        ("x,y\n", (), {}, {"x": [], "y": []}),
+        ('x\n"a ""b"" c"\n', (), {}, {"x": ['a "b" c']}),
+        ('x,y\n"a,b",2\n', (), {}, {"x": ["a,b"], "y": [2]}),
+        ('x,y\n"a\nb",2\nc,3\n', (), {"support_multi_line": True}, {"x": ["a\nb", "c"], "y": [2, 3]}),
+        ("x\n2024-13-01\n", (), {}, {"x": ["2024-13-01"]}),
+        ("数\n1\n".encode("gb18030"), (), {"encoding": "gb18030"}, {"数": [1]}),
+        ("€\n1\n".encode("cp1252"), (), {"encoding": "windows1252"}, {"€": [1]}),
+        (
+            "Path,.file\n1,2\n",
+            (),
+            {"include_path": True},
+            {"Path": ["/0-t.csv"], "Path_1": [1], ".file": [2]},
+        ),
     ],
 )
 def test_tables_are_read_as_they_are_said_to_be(engine, tmp_path, text, more, options, columns):
@@ -241,6 +262,14 @@ def test_columns_come_from_the_path(engine, tmp_path):
         ("x\n1\n2,3\n", {}, r"/0-t\.csv can't be read as delimited text"),
         (b"x\n\xff\n", {}, r"/0-t\.csv can't be read as delimited text .*encoding 'utf8'"),
         ("x\n1\n", {"encoding": "klingon"}, "klingon"),
+        ('x,y\n1,2\n"ab,2\n3,4\n', {}, r"/0-t\.csv can't be read as delimited text"),
+        ("x\n1\n", {"separator": '"'}, "expected a separator of one to 4 bytes without quotes"),
+        ("x\n1\n", {"separator": "-----"}, "expected a separator of one to 4 bytes"),
+        (
+            "x\n1\n",
+            {"partition_format": "/{D:yyyy-MM}/t.csv", "label": "/2024-13/t.csv"},
+            "month must be in 1..12",
+        ),
     ],
 )
 def test_mistakes_with_tables_are_told(engine, tmp_path, text, options, message):

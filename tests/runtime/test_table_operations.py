@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
 import os
@@ -47,6 +48,8 @@ def test_rows_are_taken_in_the_order_of_the_file(table):
     assert ids(table.skip(998)) == [998, 999]
     assert ids(table.skip(10).take(2)) == [10, 11]
     assert ids(table.take(2).skip(1)) == [1]
+    assert ids(table.take(0)) == ids(table.skip(ROWS)) == ids(table.skip(2**64)) == []
+    assert len(ids(table.take(2**64))) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,67 @@ def test_line_ends_and_quotes_make_no_difference(tmp_path, text):
     assert TabularDataset(parts, {}).to_pandas_dataframe()["x"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('{"a": 1}\n' * 30_000 + '{"a": 1, "late": 2}\n', {"a": "BIGINT", "late": "BIGINT"}),
+        ('{"a": 1}\n' * 30_000 + '{"a": "text"}\n', {"a": "VARCHAR"}),
+        (
+            '{"a": {"b": 1}, "c": [1]}\n{"a": {"d": 2}}\n',
+            {"a": "STRUCT(b BIGINT, d BIGINT)", "c": "BIGINT[]"},
+        ),
+        ('\ufeff{"a": 1}\n\n{"a": 2}\n', {"a": "BIGINT"}),
+        ("\n", {"Column1": '"NULL"'}),
+    ],
+)
+def test_all_lines_of_json_say_which_columns_there_are(tmp_path, text, columns):
+    (tmp_path / "a.jsonl").write_text(text)
+    parts = [{"place": str(tmp_path / "a.jsonl"), "kind": "file", "label": "/a.jsonl"}]
+    with Table(TabularDataset(parts, {})._files(), {"format": "json_lines"}) as table:
+        assert table.columns == columns
+        assert table.count() == text.count("{") - text.count(": {")
+
+
+def test_values_of_several_kinds_are_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": "x"}\n{"a": null}\n{"a": [1]}\n')
+    parts = [{"place": str(tmp_path / "a.jsonl"), "kind": "file", "label": "/a.jsonl"}]
+    with Table(TabularDataset(parts, {})._files(), {"format": "json_lines"}) as table:
+        assert table.rows() == [("1",), ("x",), (None,), ("[1]",)]
+
+
+@pytest.mark.parametrize("text", ["[1, 2]\n", "5\n", '{"a": 1}\nno json\n'])
+def test_a_line_that_is_no_object_is_told(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(text)
+    parts = [{"place": str(tmp_path / "a.jsonl"), "kind": "file", "label": "/a.jsonl"}]
+    with pytest.raises(DataError, match="the table of /a.jsonl can't be read") as caught:
+        Table(TabularDataset(parts, {})._files(), {"format": "json_lines"})
+    assert str(tmp_path) not in str(caught.value)
+    assert "SELECT" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [0, 5000])
+def test_rows_after_a_quote_that_does_not_end_are_not_dropped(tmp_path, rows):
+    (tmp_path / "a.csv").write_text("x,y\n" + "1,2\n" * rows + '"a,2\n' + "3,4\n" * 10)
+    parts = [{"place": str(tmp_path / "a.csv"), "kind": "file", "label": "/a.csv"}]
+    with pytest.raises(
+        DataError, match=f"a value in quotes does not end; its row begins in line {rows + 2}$"
+    ):
+        Table(TabularDataset(parts, {})._files(), {})
+
+
+@given(st.lists(st.lists(st.text('x1", \n', max_size=4), min_size=2, max_size=2), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_no_row_is_lost(tmp_path_factory, rows):
+    file = tmp_path_factory.mktemp("rows") / "a.csv"
+    with file.open("w", newline="") as target:
+        csv.writer(target, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
+    options = {"infer_column_types": False, "empty_as_string": True}
+    with Table(
+        TabularDataset([{"place": str(file), "kind": "file", "label": ""}], {})._files(), options
+    ) as table:
+        assert [list(row) for row in table.rows()] == rows
+
+
 def test_a_type_does_not_hang_on_the_first_rows(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "1\n" * 50_000 + "word\n")
     parts = [{"place": str(tmp_path / "a.csv"), "kind": "file", "label": "/a.csv"}]
@@ -175,6 +239,9 @@ def test_a_type_does_not_hang_on_the_first_rows(tmp_path):
         (lambda t: t[3], "expected the name of a column"),
         (lambda t: bool(t["id"] > 1), "combine conditions with"),
         (lambda t: t["id"] > object(), "expected a number, text, a date or a column"),
+        (lambda t: t["colour"] == "\ud800", "it is no text that a file can have"),
+        (lambda t: t.random_split(0.5, seed="a"), "seed=…: expected a whole number"),
+        (lambda _: TabularDataset([], {"timestamp": "t"}).time_recent("1d"), "expected a datetime.timedelta"),
     ],
 )
 def test_mistakes_are_told_at_once(table, make, error):

@@ -223,6 +223,8 @@ def _value(value: object) -> list[Any]:
         return ["time", value.isoformat()]
     if isinstance(value, float) and not math.isfinite(value):
         raise TypeError(f"{value!r} can't be compared with: use is_null() for missing values")
+    if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise TypeError(f"{value!r} can't be compared with: it is no text that a file can have")
     if value is None or isinstance(value, (bool, int, float, str)):
         return ["value", value]
     raise TypeError(

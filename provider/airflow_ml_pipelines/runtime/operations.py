@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["TableOperations", "apply_operation", "check_operation", "timestamp_column"]
 
 
+_MOST = 2**63 - 1  # rows that SQL can count
+
+
 class TableOperations:
     """The methods of a table that return a smaller one. Nothing is read by them."""
 
@@ -123,6 +126,8 @@ class TableOperations:
         self, time_delta: dt.timedelta, include_boundary: bool = True, validate: bool = True
     ) -> Self:
         """Return the table with the rows of the last days or hours, counted from now, which is fixed by this call."""
+        if not isinstance(time_delta, dt.timedelta):
+            raise TypeError(f"time_recent(time_delta=…): expected a datetime.timedelta, found {time_delta!r}")
         now = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
         return self.time_after(now - time_delta, include_boundary, validate)
 
@@ -203,9 +208,9 @@ def apply_operation(sql: str, columns: Mapping[str, str], operation: Mapping[str
             raise DataError("drop_columns: no column is left: keep one at least")
         return f"SELECT {', '.join(map(quote_name, kept))} FROM ({sql})"
     if do == "take":
-        return f"SELECT * FROM ({sql}) LIMIT {int(operation['count'])}"
+        return f"SELECT * FROM ({sql}) LIMIT {min(int(operation['count']), _MOST)}"
     if do == "skip":
-        return f"SELECT * FROM ({sql}) OFFSET {int(operation['count'])}"
+        return f"SELECT * FROM ({sql}) OFFSET {min(int(operation['count']), _MOST)}"
     if do == "filter":
         return f"SELECT * FROM ({sql}) WHERE {to_sql(operation['where'], columns)}"
     if do in ("sample", "split"):
@@ -242,4 +247,6 @@ def _share(where: str, share: float) -> float:
 
 
 def _seed(seed: int | None) -> int:
-    return random.SystemRandom().randrange(2**31) if seed is None else int(seed)
+    if seed is not None and type(seed) is not int:
+        raise TypeError(f"seed=…: expected a whole number, found {seed!r}")
+    return random.SystemRandom().randrange(2**31) if seed is None else seed

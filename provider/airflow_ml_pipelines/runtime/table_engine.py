@@ -6,6 +6,8 @@ are, and of text otherwise, so that its type never hangs on how far somebody has
 
 from __future__ import annotations
 
+import codecs
+import csv
 import os
 import tempfile
 from dataclasses import dataclass
@@ -16,7 +18,14 @@ from airflow_ml_pipelines.runtime.expressions import quote_name, quote_value
 from airflow_ml_pipelines.runtime.operations import apply_operation
 from airflow_ml_pipelines.runtime.places import DataFile, copy_from, is_remote, local_path
 from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, path_values
-from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind, read_names, rewrite
+from airflow_ml_pipelines.runtime.text_files import (
+    check_quotes,
+    check_separator,
+    codec_of,
+    header_kind,
+    read_names,
+    rewrite,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnProfile", "Table", "has_engine"]
 
 _PATH = "Path"
+_FILE = ".file of the row"
 _NULLS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -39,7 +49,12 @@ _PATTERNS = {
 """What values of a type look like, the first that all values fit is the column's type."""
 
 _FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y%m%d")
-_READERS = {"parquet": "read_parquet", "json_lines": "read_json"}
+_KINDS = ("delimited", "parquet", "json_lines")
+_EMPTY = 'SELECT NULL AS "Column1" WHERE false'
+_WAYS = ((True, True), (False, True), (True, False))
+"""How a delimited file is read, whether rows that are too short are filled up and whether on every core: the first way
+that can. On every core DuckDB does not fill up rows of a file that has line ends in quotes; on one it does, but
+drops the rows after a quote that does not end."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ class Table:
 
     def write_csv(self, path: str, separator: str = ",") -> None:
         """Write the rows as delimited text with a header."""
-        options = f"FORMAT csv, HEADER true, DELIMITER {quote_value(('value', separator))}"
+        options = f"FORMAT csv, HEADER true, DELIMITER {_text(check_separator(separator))}"
         self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
 
     def write_rows(self, path: str, null: str) -> int:
@@ -201,86 +216,129 @@ class Table:
         kind = self._options.get("format", "delimited")
         if kind == "delimited":
             return self._read_delimited()
-        if kind not in _READERS:
-            raise DataError(f"there is no way to read files called {kind!r}.{did_you_mean(kind, _READERS)}")
-        more = ", format = 'newline_delimited'" if kind == "json_lines" else ""
+        if kind not in _KINDS:
+            raise DataError(f"there is no way to read files called {kind!r}.{did_you_mean(kind, _KINDS)}")
+        if kind == "json_lines":
+            return self._read_json()
+        return self._read_files("read_parquet")
+
+    def _read_files(self, reader: str, more: str = "") -> str:
         sql = self._labelled(
-            f"SELECT * FROM {_READERS[kind]}({_list(self._paths)}, union_by_name = true, filename = '.file'{more})",
-            self._paths,
+            f"SELECT * FROM {reader}({_list(self._paths)}, union_by_name = true, filename = {_text(_FILE)}{more})"
         )
         self._columns(sql)
         return sql
 
+    def _read_json(self) -> str:
+        self._keep([index for index, path in enumerate(self._paths) if _has_text(path)])
+        if not self._paths:
+            return _EMPTY
+        for number, path in enumerate(self._paths):
+            with open(path, "rb") as file:
+                marked = file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+            if marked:  # DuckDB takes no byte order mark
+                self._paths[number] = os.path.join(self._folder.name, f"{number}.jsonl")
+                rewrite(path, self._paths[number], "utf8")
+        # all lines say which columns there are, and of what types
+        sql = self._read_files(
+            "read_json", ", format = 'newline_delimited', records = true, sample_size = -1"
+        )
+        mixed = [name for name, kind in self._columns(sql).items() if kind == "JSON"]
+        texts = ", ".join(f"{quote_name(name)} ->> '$' AS {quote_name(name)}" for name in mixed)
+        return f"SELECT * REPLACE ({texts}) FROM ({sql})" if texts else sql
+
     def _read_delimited(self) -> str:
         encoding = self._options.get("encoding", "utf8")
-        separator = self._options.get("separator", ",")
-        kept = [index for index, path in enumerate(self._paths) if os.path.getsize(path)]
-        if not kept:
-            return 'SELECT NULL AS "Column1" WHERE false'
-        self._files = [self._files[index] for index in kept]
-        paths = [self._paths[index] for index in kept]
-        try:
-            plain = codec_of(encoding) == "utf-8-sig"
-            names = [
-                read_names(path, separator, encoding, header=self._has_header(n))
-                for n, path in enumerate(paths)
-            ]
-        except (UnicodeError, LookupError, OSError) as error:
-            raise self._unreadable(self._files[0], error) from None
-        attempts = [(paths, True), (paths, False)] if plain else []
-        for attempt, parallel in (*attempts, (None, False)):
-            used = self._rewritten(paths, encoding) if attempt is None else attempt
-            sql = self._labelled(self._text_sql(used, names, parallel=parallel), used)
-            try:
-                return self._typed(sql)
-            except self._error as error:
-                last = error
-        file = next((f for f, path in zip(self._files, used) if path in str(last)), self._files[0])
+        separator = check_separator(self._options.get("separator", ","))
+        names, plain = self._read_names(encoding, separator)
+        if not names:
+            return _EMPTY
+        for rewritten in (False, True) if plain else (True,):
+            if rewritten:
+                self._rewrite(encoding)
+            for padded, parallel in _WAYS:
+                for file, path in zip(self._files, self._paths) if not parallel else ():
+                    self._check_quotes(file, path, separator)
+                sql = self._labelled(self._text_sql(names, padded=padded, parallel=parallel))
+                try:
+                    return self._typed(sql)
+                except self._error as error:
+                    last = error
+        file = next((f for f, path in zip(self._files, self._paths) if path in str(last)), self._files[0])
         raise self._unreadable(file, last)
+
+    def _read_names(self, encoding: str, separator: str) -> tuple[list[list[str]], bool]:
+        """Leave files without a line out; return the columns of the others, and whether DuckDB reads these as they are."""
+        names: list[list[str]] = []
+        kept: list[int] = []
+        plain = True
+        for index, path in enumerate(self._paths):
+            try:
+                found, empty = read_names(path, separator, encoding, header=self._has_header(len(kept)))
+            except (UnicodeError, LookupError, OSError, csv.Error) as error:
+                raise self._unreadable(self._files[index], error) from None
+            if found:
+                names.append(found)
+                kept.append(index)
+                plain = plain and not empty and codec_of(encoding) == "utf-8-sig"
+        self._keep(kept)
+        return names, plain
+
+    def _keep(self, indexes: Sequence[int]) -> None:
+        self._files = [self._files[index] for index in indexes]
+        self._paths = [self._paths[index] for index in indexes]
 
     def _has_header(self, index: int) -> bool:
         kind = header_kind(self._options.get("header", True))
         return kind in ("same", "different") or (kind == "first" and index == 0)
 
-    def _rewritten(self, paths: Sequence[str], encoding: str) -> list[str]:
-        made = []
-        for number, path in enumerate(paths):
+    def _rewrite(self, encoding: str) -> None:
+        """Read copies of the files from now on: of UTF-8, with one kind of line ends."""
+        for number, path in enumerate(self._paths):
             target = os.path.join(self._folder.name, f"{number}.utf8")
             try:
                 rewrite(path, target, encoding)
             except (UnicodeError, OSError) as error:
                 raise self._unreadable(self._files[number], error) from None
-            made.append(target)
-        return made
+            self._paths[number] = target
 
-    def _text_sql(self, paths: Sequence[str], names: list[list[str]], *, parallel: bool) -> str:
+    def _check_quotes(self, file: DataFile, path: str, separator: str) -> None:
+        try:
+            check_quotes(path, separator, "utf8")
+        except ValueError as error:  # of an encoding too
+            raise self._unreadable(file, error) from None
+
+    def _text_sql(self, names: list[list[str]], *, padded: bool, parallel: bool) -> str:
         """Return a query for all values as text; files in a row that have one header are read together."""
         kind = header_kind(self._options.get("header", True))
-        nulls = (_NOTHING,) if self._options.get("empty_as_string") else _NULLS
-        groups: list[tuple[list[str], bool, list[str]]] = []
-        for number, path in enumerate(paths):
+        separator = self._options.get("separator", ",")
+        texts = (_NOTHING,) if self._options.get("empty_as_string") else _NULLS
+        nulls = [text for text in texts if separator not in text]  # no value can be one with it
+        groups: list[tuple[tuple[list[str], bool], list[str]]] = []
+        for number, path in enumerate(self._paths):
             header = self._has_header(number)
             own = names[number] if kind == "different" or len(names[number]) != len(names[0]) else names[0]
-            if groups and groups[-1][:2] == (own, header):
-                groups[-1][2].append(path)
+            form = (own, header)
+            if groups and groups[-1][0] == form:
+                groups[-1][1].append(path)
             else:
-                groups.append((own, header, [path]))
+                groups.append((form, [path]))
         queries = []
-        for own, header, group in groups:
+        for (own, header), group in groups:
             columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in own)
             queries.append(
                 f"SELECT * FROM read_csv({_list(group)}, auto_detect = false, strict_mode = true, "
-                f"delim = {_text(self._options.get('separator', ','))}, quote = '\"', escape = '\"', "
-                f"header = {str(header).lower()}, null_padding = true, parallel = {str(parallel).lower()}, "
-                f"nullstr = {_list(nulls)}, columns = {{{columns}}}, filename = '.file', max_line_size = 67108864)"
+                f"delim = {_text(separator)}, quote = '\"', escape = '\"', header = {str(header).lower()}, "
+                f"null_padding = {str(padded).lower()}, parallel = {str(parallel).lower()}, "
+                f"nullstr = {_list(nulls)}, columns = {{{columns}}}, filename = {_text(_FILE)}, max_line_size = 67108864)"
             )
         return " UNION ALL BY NAME ".join(queries)
 
-    def _labelled(self, sql: str, paths: Sequence[str]) -> str:
+    def _labelled(self, sql: str) -> str:
         """Return a query with the columns that come from where a file lies."""
         partition = partition_pattern(self._options.get("partition_format"))
         extra: dict[str, dict[str, Any]] = {}
-        for file, path in zip(self._files, paths):
+        for file, path in zip(self._files, self._paths):
             values: dict[str, Any] = (
                 {_PATH: file.label or file.place} if self._options.get("include_path") else {}
             )
@@ -290,8 +348,8 @@ class Table:
         added = []
         for name in next(iter(extra.values()), {}):
             listed = ", ".join(_literal(item[name]) for item in extra.values())
-            added.append(f'map({_list(extra)}, [{listed}])[".file"] AS {quote_name(name)}')
-        return f'SELECT {"".join(item + ", " for item in added)}* EXCLUDE (".file") FROM ({sql})'
+            added.append(f"map({_list(extra)}, [{listed}])[{quote_name(_FILE)}] AS {quote_name(name)}")
+        return f"SELECT {''.join(item + ', ' for item in added)}* EXCLUDE ({quote_name(_FILE)}) FROM ({sql})"
 
     # --- types ---------------------------------------------------------------------------------------------------
 
@@ -310,7 +368,7 @@ class Table:
         for name in texts:
             quoted = quote_name(name)
             looks.append(f"count({quoted})")
-            looks += [f"count_if(regexp_full_match({quoted}, {_text(look)}))" for look in _PATTERNS.values()]
+            looks += [f"count_if({_fits(quoted, kind)})" for kind in _PATTERNS]
         counts = self._connection.execute(f"SELECT {', '.join(looks)} FROM ({sql})").fetchall()[0][1:]
         casts = []
         for number, name in enumerate(texts):
@@ -348,17 +406,35 @@ class Table:
             return action()
         except self._error as error:
             names = ", ".join(file.label or file.place for file in self._files[:3])
-            raise DataError(f"the table of {names} can't be read: {_reason(error)}") from None
+            raise DataError(f"the table of {names} can't be read: {self._reason(error)}") from None
 
     def _unreadable(self, file: DataFile, error: Exception) -> DataError:
         separator, encoding = self._options.get("separator", ","), self._options.get("encoding", "utf8")
         return DataError(
             f"{file.label or file.place} can't be read as delimited text (separator {separator!r}, encoding "
-            f"{encoding!r}): {_reason(error)}"
+            f"{encoding!r}): {self._reason(error)}"
         )
+
+    def _reason(self, error: Exception) -> str:
+        """Return what an error says, with the files by the names that people know them by."""
+        text = _reason(error)
+        for file, path in zip(self._files, self._paths):
+            text = text.replace(path, file.label or file.place)
+        return text
 
 
 _NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
+
+
+def _fits(value: str, kind: str) -> str:
+    """Return a condition: that a text is of a type. There is no 30th of February."""
+    look = f"regexp_full_match({value}, {_text(_PATTERNS[kind])})"
+    return f"{look} AND TRY_CAST({value} AS {kind}) IS NOT NULL" if kind.startswith("TIMESTAMP") else look
+
+
+def _has_text(path: str) -> bool:
+    with open(path, "rb") as file:
+        return any(line.strip(b" \t\r\n\xef\xbb\xbf") for line in file)
 
 
 def _convert(value: str, kind: str) -> str:
@@ -394,7 +470,7 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept: list[str] = []
     for line in lines:
-        if line.startswith(("Possible", "file =", "*", "Column")):
+        if line.startswith(("Possible", "file =", "*", "Column", "LINE ", "Candidate", "Try setting")):
             break
         kept.append(line)
     return " ".join(kept) or type(error).__name__

@@ -73,7 +73,10 @@ def path_values(pattern: re.Pattern[str], label: str) -> dict[str, Any]:
     found = pattern.search("/" + label.lstrip("/"))
     if found is None:
         raise DataError(f"{label} does not fit the partition_format")
-    return partition_values(found)
+    try:
+        return partition_values(found)
+    except ValueError as error:  # of a date that there is not
+        raise DataError(f"{label} does not fit the partition_format: {error}") from None
 
 
 def partition_values(found: re.Match[str]) -> dict[str, Any]:

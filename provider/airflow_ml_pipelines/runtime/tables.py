@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DataError, did_you_mean
 from airflow_ml_pipelines.runtime.places import is_remote, local_path
 from airflow_ml_pipelines.runtime.table_options import kind_of_type, partition_pattern, path_values
-from airflow_ml_pipelines.runtime.text_files import codec_of, header_kind
+from airflow_ml_pipelines.runtime.text_files import check_separator, codec_of, header_kind, read_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,13 +77,13 @@ def read_tables(files: Sequence[DataFile], options: Mapping[str, Any]) -> Any:
 
 
 def _read_file(pd: Any, file: DataFile, options: Mapping[str, Any], names: Any, has_header: bool) -> Any:
-    separator = options.get("separator", ",")
+    separator = check_separator(options.get("separator", ","))
     encoding = options.get("encoding", "utf8")
     types = options.get("set_column_types") or {}
     text = object if not options.get("infer_column_types", True) else dict.fromkeys(types, object)
     arguments: dict[str, Any] = {
         "sep": re.escape(separator) if len(separator) > 1 else separator,
-        "engine": "python" if len(separator) > 1 else "c",
+        "engine": "python" if len(separator.encode()) > 1 else "c",
         "header": 0 if has_header else None,
         "names": names,
         "dtype": text,
@@ -102,7 +102,10 @@ def _read_file(pd: Any, file: DataFile, options: Mapping[str, Any], names: Any, 
             f"{file.label or file.place} can't be read as delimited text (separator {separator!r}, encoding "
             f"{encoding!r}): {reason}"
         ) from None
-    if not has_header and names is None:
+    if has_header and not is_remote(file.place):
+        found, _ = read_names(place, separator, encoding, header=True)
+        frame.columns = found if len(found) == len(frame.columns) else list(frame.columns)
+    elif names is None:
         frame.columns = [f"Column{number}" for number in range(1, len(frame.columns) + 1)]
     return frame
 
@@ -144,6 +147,9 @@ def _add_columns(
     frame: Any, file: DataFile, partition: re.Pattern[str] | None, *, include_path: bool
 ) -> None:
     place = 0
+    made = set() if partition is None else set(path_values(partition, file.label))
+    made |= {_PATH} if include_path else set()
+    frame.columns = [f"{name}_1" if name in made else name for name in frame.columns]
     if partition is not None:
         for name, value in path_values(partition, file.label).items():
             frame.insert(place, name, value)
