@@ -1,5 +1,7 @@
 """What pods and Secrets are, without any cluster."""
 
+import contextlib
+
 import msgspec
 import pytest
 
@@ -10,6 +12,8 @@ from airflow_ml_pipelines.execution.targets.kubernetes import KubernetesTarget
 from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.lines import Lines, MergedLines
 from airflow_ml_pipelines.execution.targets.options import memory_bytes, resources_of
+from airflow_ml_pipelines.execution.targets.pod import PodJob
+from airflow_ml_pipelines.execution.targets.pod_spec import read_template
 from airflow_ml_pipelines.execution.targets.pools import Pool, max_nodes, pool_of
 
 
@@ -82,3 +86,72 @@ def test_a_log_that_has_both_streams_is_taken_apart():
     lines.close()
     assert told == [("stdout", "early"), ("stderr", "bad"), ("stdout", "good")]
     assert list(lines.tail) == ["bad"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: Job", "is no pod: expected kind: Pod"),
+        ("[1]", "is no pod: expected kind: Pod"),
+        ("a: [", "can't be read"),
+        ("spec: [1]", "spec: expected a mapping, found list"),
+        ("metadata: x", "metadata: expected a mapping, found str"),
+        ("metadata: {labels: [a]}", "labels: expected a mapping, found list"),
+        ("spec: {containers: {name: base}}", "containers: expected a list, found dict"),
+        ("spec: {containers: [base]}", "containers: expected mappings"),
+        ("spec: {containers: [{env: {A: b}}]}", "env: expected a list, found dict"),
+        ("spec: {volumes: v}", "volumes: expected a list, found str"),
+    ],
+)
+def test_a_template_that_is_no_pod_is_refused(tmp_path, text, message):
+    file = tmp_path / "pod.yaml"
+    file.write_text(text)
+    with pytest.raises(ComputeTargetException, match=message) as caught:
+        read_template(str(file), "target 'pods'")
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["kind: Pod", "spec:\nmetadata:", "spec: {containers: []}"])
+def test_a_template_may_leave_out_everything(tmp_path, text):
+    file = tmp_path / "pod.yaml"
+    file.write_text(text)
+    assert read_template(str(file), "here")["spec"]["containers"] == [{"env": [], "volumeMounts": []}]
+
+
+def test_pods_are_made_in_the_templates_namespace_where_the_target_names_none(tmp_path):
+    file = tmp_path / "pod.yaml"
+    file.write_text("metadata: {namespace: of-template}")
+    given = {"pod_template_file": str(file)}
+    assert KubernetesTarget(ComputeTargetSpec("p", "kubernetes", given)).cluster.namespace == "of-template"
+    given["namespace"] = "mine"
+    assert KubernetesTarget(ComputeTargetSpec("p", "kubernetes", given)).cluster.namespace == "mine"
+
+
+class _Seen:
+    """A cluster that has one pod."""
+
+    namespace, where = "ml", "here"
+
+    def __init__(self, pod):
+        self.api = self
+        self.read_namespaced_pod = lambda *_, **__: pod
+
+    @contextlib.contextmanager
+    def errors(self, _):
+        yield
+
+
+@pytest.mark.parametrize(("state", "over"), [("terminated", True), ("running", False)])
+def test_a_job_is_over_when_its_own_container_is_whatever_else_goes_on_in_the_pod(state, over):
+    client = pytest.importorskip("kubernetes.client")
+    states = {
+        "terminated": client.V1ContainerState(terminated=client.V1ContainerStateTerminated(exit_code=0)),
+        "running": client.V1ContainerState(running=client.V1ContainerStateRunning()),
+    }
+    common = {"image": "i", "image_id": "i", "ready": True, "restart_count": 0}
+    statuses = [
+        client.V1ContainerStatus(name=name, state=states[item], **common)
+        for name, item in (("proxy", "running"), ("base", state))
+    ]
+    pod = client.V1Pod(status=client.V1PodStatus(phase="Running", container_statuses=statuses))
+    assert PodJob(_Seen(pod), "p", None, None, startup_timeout=1, limit=None).is_over() is over

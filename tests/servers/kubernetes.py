@@ -2,8 +2,8 @@
 
 Objects are made, read, listed by labels and fields, watched, patched and deleted; logs are followed, and programs run in
 pods (exec over WebSocket). Airflow's ``KubernetesPodOperator`` and ``kubectl`` work with it. Every object that comes in
-is read as the official client's model of it. A pod has one container; volumes: Secrets, emptyDir, hostPath. What a test
-sets on the server decides what becomes of pods: no image, no node, no quota, an eviction.
+is read as the official client's model of it. A pod has one container; volumes: Secrets, projected Secrets and ConfigMaps,
+emptyDir, hostPath. What a test sets on the server decides what becomes of pods: no image, no node, no quota, an eviction.
 """
 
 from __future__ import annotations
@@ -38,8 +38,14 @@ LABEL = "ml-pipelines-test-cluster"
 _PATH = re.compile(
     r"/api/v1/namespaces/(?P<namespace>[^/]+)/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<part>log|exec))?"
 )
-_MODELS = {"pods": "V1Pod", "secrets": "V1Secret", "events": "CoreV1Event"}
-_KINDS = {"pods": "Pod", "secrets": "Secret", "events": "Event"}
+_MODELS = {
+    "pods": "V1Pod",
+    "secrets": "V1Secret",
+    "configmaps": "V1ConfigMap",
+    "events": "CoreV1Event",
+}
+_KINDS = {"pods": "Pod", "secrets": "Secret", "configmaps": "ConfigMap", "events": "Event"}
+_LARGEST = 1 << 20
 _VERBS = ["create", "delete", "get", "list", "patch", "watch"]
 _DISCOVERY = {
     "/version": {"major": "1", "minor": "32", "gitVersion": "v1.32.0"},
@@ -67,6 +73,7 @@ class KubernetesServer:
 
     :ivar unschedulable: why no node takes a pod.
     :ivar quota: why no pod may be made.
+    :ivar forbidden: the part of a pod that nobody may see, such as ``log``.
     :ivar away: whether it answers nobody, and breaks off what it was saying.
     :ivar requests: method and path of every request.
     """
@@ -74,6 +81,7 @@ class KubernetesServer:
     def __init__(self, docker_url: str) -> None:
         self.unschedulable = ""
         self.quota = ""
+        self.forbidden = ""
         self.away = False
         self.requests: list[str] = []
         self.objects: dict[tuple[str, str, str], dict] = {}
@@ -115,6 +123,9 @@ class KubernetesServer:
         _check(key[0], document)
         if key[0] == "pods" and len(document["spec"]["containers"]) != 1:
             raise _RefusalError(422, "this server runs pods of one container")
+        held = {**document.get("data", {}), **document.get("binaryData", {})}
+        if sum(len(base64.b64decode(text)) for text in held.values()) > _LARGEST:
+            raise _RefusalError(422, f"{key[0]}: Too long: may not be more than {_LARGEST} bytes")
         if key[0] == "pods" and self.quota:
             raise _RefusalError(403, f'pods "{key[2]}" is forbidden: exceeded quota: {self.quota}')
         with self.lock:
@@ -286,9 +297,11 @@ class KubernetesServer:
                 mounts.append(
                     docker.types.Mount(target, source, type="bind", read_only=mount.get("readOnly", False))
                 )
-            elif "secret" in volume:
-                secret = self.read(("secrets", pod["metadata"]["namespace"], volume["secret"]["secretName"]))
-                files |= {f"{target}/{name}": base64.b64decode(data) for name, data in secret["data"].items()}
+            elif "secret" in volume or "projected" in volume:
+                sources = volume.get("projected", {}).get("sources") or [volume]
+                for source in sources:
+                    held = self._held(pod["metadata"]["namespace"], source)
+                    files |= {f"{target}/{name}": data for name, data in held.items()}
             else:
                 mounts.append(docker.types.Mount(target, None, type="tmpfs"))
         limits = given.get("resources", {}).get("limits", {})
@@ -314,6 +327,15 @@ class KubernetesServer:
                 tar.addfile(entry, io.BytesIO(data))
         self.docker.put_archive(name, "/", out.getvalue())
         self.docker.start(name)
+
+    def _held(self, namespace: str, source: dict) -> dict[str, bytes]:
+        """The files of a Secret or ConfigMap that a volume has."""
+        if "secret" in source:
+            name = source["secret"].get("secretName") or source["secret"]["name"]
+            data = self.read(("secrets", namespace, name))["data"]
+        else:
+            data = self.read(("configmaps", namespace, source["configMap"]["name"]))["binaryData"]
+        return {key: base64.b64decode(value) for key, value in data.items()}
 
     def _look(self, pod: dict) -> None:
         if pod["status"]["phase"] != "Running":
@@ -456,12 +478,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get(self, found: re.Match) -> None:
         selectors = self.query.get("labelSelector", ""), self.query.get("fieldSelector", "")
+        if found["part"] and found["part"] == self.cluster.forbidden:
+            raise _RefusalError(403, f'pods "{found["name"]}" is forbidden: no right on pods/{found["part"]}')
         if found["part"] == "log":
             self._send_log(self.cluster.log(self._key(found), self.query))
         elif found["part"] == "exec":
             self._execute(self._key(found))
         elif found["name"]:
-            self._send(self.cluster.read(self._key(found)))
+            document = self.cluster.read(self._key(found))
+            if "as=PartialObjectMetadata" in self.headers.get("Accept", ""):
+                kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+                document = {**kind, "metadata": document["metadata"]}
+            self._send(document)
         elif self.query.get("watch", "").lower() in ("true", "1"):
             since = int(self.query.get("resourceVersion") or 0) or None
             seconds = float(self.query.get("timeoutSeconds", 300))

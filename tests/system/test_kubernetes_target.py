@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,8 @@ def server(docker_url):
 @pytest.fixture
 def cluster(server):
     yield server
-    server.unschedulable = server.quota = ""
-    assert server.objects == {}
+    server.unschedulable = server.quota = server.forbidden = ""
+    assert left_in(server) == {}
 
 
 @pytest.fixture
@@ -70,6 +71,11 @@ class TestContract(ComputeTargetContract):
     @pytest.fixture
     def small_target(self, spec):
         return spec(memory="128m")
+
+
+def left_in(cluster):
+    """What there is but for the launcher, which stays for the next pod."""
+    return {key: item for key, item in cluster.objects.items() if key[0] != "configmaps"}
 
 
 def pods(cluster):
@@ -235,3 +241,95 @@ def test_packages_are_in_an_image_that_the_builder_makes(make_project, docker_ur
     client = docker.APIClient(base_url=docker_url, version="auto")
     client.remove_image(project.opened().prepare(environment, project.workspace, log=print).image, force=True)
     client.close()
+
+
+# --- the launcher ------------------------------------------------------------------------------------------------
+
+
+def launchers(cluster):
+    return [item for (kind, _, _), item in cluster.objects.items() if kind == "configmaps"]
+
+
+def test_pods_share_one_launcher_and_bring_their_own_job_alone(make_project, cluster, monkeypatch):
+    secrets = []
+    real = cluster.create
+
+    def create(key, document):
+        secrets.append(document) if key[0] == "secrets" else None
+        return real(key, document)
+
+    monkeypatch.setattr(cluster, "create", create)
+    project = make_project()
+    for number in range(2):
+        run = project.run(f"print({number})")
+        assert run.text("stdout") == str(number), run.error
+    [launcher] = launchers(cluster)
+    assert launcher["immutable"] is True
+    assert set(launcher["binaryData"]) == {"start.py", "lib.zip"}
+    assert [set(secret["data"]) for secret in secrets] == [{"job.json", "stores.json"}] * 2
+    assert max(len(str(secret)) for secret in secrets) < 10_000
+
+
+def test_the_reaper_removes_a_launcher_that_no_pod_has_for_long(make_project, cluster):
+    project = make_project()
+    run, thread = in_background(
+        project,
+        """
+        import time, sys, pathlib
+        print('begun', flush=True)
+        while not pathlib.Path(sys.argv[1], "go").exists(): time.sleep(0.1)
+        """,
+    )
+    [launcher] = launchers(cluster)
+    launcher["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    assert list(reap(project.workspace, "pods")) == []
+    assert len(launchers(cluster)) == 1  # a pod has it
+    output = project.workspace.store.url.removeprefix("file://")
+    [out] = list(Path(output).rglob("step/1/out"))
+    (out / "go").touch()
+    assert ended(project, run, thread).status == "finished"
+    assert list(reap(project.workspace, "pods", dry=True)) == []
+    assert len(launchers(cluster)) == 1
+    assert list(reap(project.workspace, "pods")) == []
+    assert launchers(cluster) == []
+    assert project.run("print('again')").text("stdout") == "again"
+    assert list(reap(project.workspace, "pods")) == []
+    assert len(launchers(cluster)) == 1  # it is new
+
+
+def test_a_launcher_that_a_pod_takes_up_while_it_is_removed_is_made_again(make_project, cluster, monkeypatch):
+    project = make_project()
+    assert project.run("pass").outcome.status == "Finished"
+    [launcher] = launchers(cluster)
+    before = {**launcher, "metadata": {**launcher["metadata"]}}
+    launcher["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    volume = {"name": "x", "projected": {"sources": [{"configMap": {"name": launcher["metadata"]["name"]}}]}}
+    real = cluster.delete
+
+    def delete(key, grace):
+        if key[0] == "configmaps":
+            pod = {"metadata": {"name": "late", "labels": {"ml-pipelines.workspace": "x"}}}
+            cluster.unschedulable = "it is to wait"
+            pod["spec"] = {"volumes": [volume], "containers": [{"name": "base", "image": "x"}]}
+            cluster.create(("pods", "ml", "late"), pod)
+        return real(key, grace)
+
+    monkeypatch.setattr(cluster, "delete", delete)
+    assert list(reap(project.workspace, "pods")) == []
+    [again] = launchers(cluster)
+    assert again["binaryData"] == before["binaryData"]
+    real(("pods", "ml", "late"), 0)
+
+
+# --- the log -----------------------------------------------------------------------------------------------------
+
+
+def test_without_the_right_to_read_logs_a_step_runs_says_so_and_can_be_canceled(make_project, cluster):
+    project = make_project()
+    cluster.forbidden = "log"
+    run = project.run("print('unheard')")
+    assert run.outcome.status == "Finished", run.error
+    assert "can't read the log of a pod" in run.text("stderr")
+    assert run.kept("logs/stdout.txt") == "unheard\n"
+    canceled = project.run("import time; time.sleep(600)", cancel_at=lambda line: "the log" in line)
+    assert canceled.step.status == "canceled"

@@ -9,7 +9,7 @@ from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.handover import place_path
 from airflow_ml_pipelines.execution.step import SIGN_OF_LIFE
-from airflow_ml_pipelines.execution.targets.port import Owner, Reaped
+from airflow_ml_pipelines.execution.targets.port import Owner, Reaped, Tidy
 from airflow_ml_pipelines.execution.targets.registry import open_target
 
 __all__ = ["UNWATCHED", "reap", "why_reap"]
@@ -35,8 +35,11 @@ def reap(
             seen.append(Reaped("", owner, reason))
         return None if dry else reason
 
-    yield from open_target(workspace.compute_target(target)).reap(workspace, why)
+    opened = open_target(workspace.compute_target(target))
+    yield from opened.reap(workspace, why)
     yield from seen
+    if not dry and isinstance(opened, Tidy):
+        opened.tidy()
 
 
 def why_reap(workspace: Workspace, owner: Owner, unwatched: float) -> str | None:

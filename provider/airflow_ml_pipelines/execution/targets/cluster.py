@@ -14,6 +14,8 @@ from airflow_ml_pipelines.execution.targets.cluster_access import open_client, r
 
 __all__ = ["Cluster"]
 
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
 
 class Cluster:
     """A Kubernetes cluster, in one namespace.
@@ -39,6 +41,7 @@ class Cluster:
         )
         self.namespace = self._access.namespace
         self._api: Any = None
+        self._metadata: Any = None
 
     @property
     def api(self) -> Any:
@@ -60,6 +63,17 @@ class Cluster:
             self._api = client.CoreV1Api(made)
             weakref.finalize(self, made.close)
         return self._api
+
+    @property
+    def metadata(self) -> Any:
+        """The core API, of which a single object is read without what is in it."""
+        if self._metadata is None:
+            known = self.api.api_client
+            made = type(known)(known.configuration)
+            made.set_default_header("Accept", _METADATA)
+            self._metadata = type(self.api)(made)
+            weakref.finalize(self, made.close)
+        return self._metadata
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:

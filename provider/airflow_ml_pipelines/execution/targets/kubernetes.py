@@ -1,7 +1,7 @@
 """The compute target ``kubernetes``: each step in a pod of its own.
 
-The launcher, the job and the credentials of the stores are in a Secret of the pod; its plain spec has none of them. The
-pod goes on where the process that started it is lost.
+The job and the credentials of the stores are in a Secret of the pod; its plain spec has none of them. The launcher is in a
+ConfigMap that all pods share. The pod goes on where the process that started it is lost.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ from airflow_ml_pipelines.execution.targets.docker_mounts import job_mounts
 from airflow_ml_pipelines.execution.targets.images import Images
 from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.labels import job_name, make_labels, read_labels, workspace_label
+from airflow_ml_pipelines.execution.targets.launcher_map import (
+    ensure_launcher,
+    launcher_name,
+    remove_unused_launchers,
+)
 from airflow_ml_pipelines.execution.targets.options import resources_of
 from airflow_ml_pipelines.execution.targets.payload import store_credentials
 from airflow_ml_pipelines.execution.targets.pod import PodJob
-from airflow_ml_pipelines.execution.targets.pod_spec import make_pod, make_secret
+from airflow_ml_pipelines.execution.targets.pod_spec import make_pod, make_secret, read_template
 from airflow_ml_pipelines.execution.targets.port import Log, Owner, Place, Prepared, Reaped, Work
 from airflow_ml_pipelines.execution.targets.registry import read_options
 from airflow_ml_pipelines.execution.targets.store_packages import store_packages
@@ -55,7 +60,8 @@ class KubernetesTarget:
                 connection=found,
                 config_file=options.config_file,
                 context=options.context,
-                namespace=options.namespace,
+                namespace=options.namespace
+                or read_template(options.pod_template_file, self._where)["metadata"].get("namespace"),
             )
         return self._opened
 
@@ -103,16 +109,17 @@ class KubernetesTarget:
         labels = {**self._options.labels, **_label_values(make_labels(work.workspace, work.job, self.name))}
         annotations = {**self._options.annotations, **make_labels(work.workspace, work.job, self.name)}
         credentials = store_credentials(work.workspace, work.job)
-        secret = make_secret(
-            name, labels, annotations, work.job, credentials, work.workspace.cache_directory / "images"
-        )
-        pod = make_pod(name, labels, annotations, work, self._options, self._resources, self._where)
+        secret = make_secret(name, labels, annotations, work.job, credentials)
+        cache, launcher = work.workspace.cache_directory / "images", launcher_name()
+        pod = make_pod(name, labels, annotations, work, self._options, self._resources, self._where, launcher)
         running = self._job(name, work.job, work.workspace)
         log(f"starting pod {name} of image {work.prepared.image} in namespace {cluster.namespace}")
         try:
+            ensure_launcher(cluster, cache)
             with cluster.errors("start a pod"):
                 api.create_namespaced_secret(cluster.namespace, secret)
                 api.create_namespaced_pod(cluster.namespace, pod)
+            ensure_launcher(cluster, cache)  # a reaper that did not see the pod yet may have removed it
         except BaseException:
             running.remove()
             raise
@@ -145,6 +152,10 @@ class KubernetesTarget:
                 with suppress(NotFoundError), self.cluster.errors("remove a pod"):
                     remove(name, namespace, grace_period_seconds=0)
             yield Reaped(name, owner, reason)
+
+    def tidy(self) -> None:
+        """Remove the launchers that no pod has any more."""
+        remove_unused_launchers(self.cluster)
 
     def _builder(self) -> DockerEngine:
         where, name = f"{self._where}, its builder", self._options.registry_connection

@@ -26,6 +26,8 @@ __all__ = ["PodJob"]
 _LOOK = 0.2
 _POLL = 1.0
 _PIECES = 256
+_LOG_TIMEOUT = (30, 3600)
+"""Seconds until the log has to begin, and that it may be silent before it is asked for again."""
 _GRACE = int(GRACE_SECONDS) + 1
 _PULL_PATIENCE = 30.0
 _OVER = ("Succeeded", "Failed")
@@ -55,6 +57,7 @@ class PodJob:
         self._workspace = workspace
         self._startup_timeout = startup_timeout
         self._limit = limit
+        self._silent = ""
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
         """Tell what it writes until it has ended, and return how that came about."""
@@ -64,25 +67,30 @@ class PodJob:
         if reason is not None:
             self._delete(0)
             return ended_without_result(started, canceled=reason, what="")
-        seen, over = 0, False
+        seen, over, told = 0, False, ""
         while True:
             reason, count = self._tell(lines, canceled, seen, reason)
             seen += count
+            if self._silent and not (over or told):
+                told = self._silent
+                on_line("stderr", f"({told})")
             if over and not count:  # a log that is followed may be cut short when the container ends
                 break
             pod = self._read()
             if pod is None:
                 break
-            over = pod.status.phase in _OVER
-            if reason is not None and not over:
-                time.sleep(_LOOK)  # it is being ended
+            over = _is_over(pod)
+            if not (over or count):  # it is being ended, or its log can't be read
+                time.sleep(_LOOK)
+                if reason is None and (reason := canceled()) is not None:
+                    self._delete(_GRACE)
         lines.close()
         return self._result(started, reason, pod, lines)
 
     def is_over(self) -> bool:
         """Return whether it has ended."""
         pod = self._read()
-        return pod is None or pod.status.phase in _OVER
+        return pod is None or _is_over(pod)
 
     def remove(self) -> None:
         """Remove the pod and its Secret. Where the cluster is away they are left to the reaper."""
@@ -149,23 +157,27 @@ class PodJob:
                 self._delete(_GRACE)
 
     def _log(self, pieces: queue.Queue[bytes | None]) -> None:
-        # whatever ends the log, what the cluster says of the pod counts
-        with suppress(Exception):
-            response = self._cluster.api.read_namespaced_pod_log(
-                self.name,
-                self._cluster.namespace,
-                container=CONTAINER,
-                follow=True,
-                _preload_content=False,
-                _request_timeout=(30, None),  # a script may be silent for long
-            )
-            try:
-                for piece in response.stream(1 << 16):
-                    pieces.put(piece)
-            finally:
-                response.close()
-                response.release_conn()
-        pieces.put(None)
+        try:
+            with self._cluster.errors("read the log of a pod"):
+                response = self._cluster.api.read_namespaced_pod_log(
+                    self.name,
+                    self._cluster.namespace,
+                    container=CONTAINER,
+                    follow=True,
+                    _preload_content=False,
+                    _request_timeout=_LOG_TIMEOUT,
+                )
+                try:
+                    for piece in response.stream(1 << 16):
+                        pieces.put(piece)
+                finally:
+                    response.close()
+                    response.release_conn()
+        except (ComputeTargetException, NotFoundError) as error:
+            # what the cluster says of the pod counts, and that it is told once why there is no log
+            self._silent = str(error)
+        finally:
+            pieces.put(None)
 
     def _read(self) -> Any:
         """Return the pod, None where it is gone."""
@@ -210,6 +222,11 @@ def _how(pod: Any, ended: Any, reason: str | None) -> str:
     if ended is None:
         return f"its pod ended as {pod.status.phase}: {pod.status.reason or ''} {pod.status.message or ''}".strip()
     return f"its pod ended with exit code {ended.exit_code} ({ended.reason})"
+
+
+def _is_over(pod: Any) -> bool:
+    """Return whether the script's container has ended; others, such as a proxy's, may go on for ever."""
+    return pod.status.phase in _OVER or _terminated(pod) is not None
 
 
 def _state(pod: Any) -> Any:

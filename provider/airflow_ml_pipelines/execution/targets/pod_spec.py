@@ -7,22 +7,24 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.execution.targets.kubernetes_options import KubernetesOptions
 from airflow_ml_pipelines.execution.targets.options import Resources, memory_bytes
-from airflow_ml_pipelines.execution.targets.payload import ARGUMENTS, FOLDER, START, launcher_files
+from airflow_ml_pipelines.execution.targets.payload import ARGUMENTS, FOLDER, START
 from airflow_ml_pipelines.execution.targets.port import Work
 from airflow_ml_pipelines.runtime.job import Job
 
-__all__ = ["CONTAINER", "make_pod", "make_secret"]
+__all__ = ["CONTAINER", "make_pod", "make_secret", "read_template"]
 
 CONTAINER = "base"
 """The container that runs the script, called as Airflow's own operator calls it."""
 
 _MOST = 900_000
 _LOW = "lowpriority"
+
+_T = TypeVar("_T", dict[str, Any], list[Any])
 
 
 def make_secret(
@@ -31,15 +33,12 @@ def make_secret(
     annotations: Mapping[str, str],
     job: Job,
     credentials: Mapping[str, Mapping[str, Any]],
-    cache: Path,
 ) -> dict[str, Any]:
-    """Return the Secret with the launcher, the job and the credentials of the stores.
+    """Return the Secret with the job and the credentials of the stores.
 
-    :param cache: see :func:`~airflow_ml_pipelines.execution.targets.payload.launcher_files`.
     :raises ComputeTargetException: where the job is larger than a Secret may be.
     """
     files = {
-        **launcher_files(cache),
         "job.json": json.dumps(job.to_dict()).encode(),
         "stores.json": json.dumps(credentials).encode(),
     }
@@ -65,30 +64,33 @@ def make_pod(
     options: KubernetesOptions,
     resources: Resources,
     where: str,
+    launcher: str,
 ) -> dict[str, Any]:
     """Return the pod of a job: the template's, with what the target's options and the job add.
 
+    :param launcher: the name of the ConfigMap that has it.
     :raises ComputeTargetException: where the template can't be read.
     """
-    pod = _template(options.pod_template_file, where)
-    metadata = pod.setdefault("metadata", {})
+    pod = read_template(options.pod_template_file, where)
+    metadata, spec = pod["metadata"], pod["spec"]
+    metadata.pop("namespace", None)  # it is where the target makes pods
     metadata["name"] = name
-    metadata["labels"] = {**metadata.get("labels", {}), **labels}
-    metadata["annotations"] = {**metadata.get("annotations", {}), **annotations, **_scaling(options)}
-    spec = pod.setdefault("spec", {})
+    metadata["labels"] = {**metadata["labels"], **labels}
+    metadata["annotations"] = {**metadata["annotations"], **annotations, **_scaling(options)}
     spec["restartPolicy"] = "Never"
-    spec["nodeSelector"] = {**spec.get("nodeSelector", {}), **options.node_selector}
-    spec["tolerations"] = [*spec.get("tolerations", ()), *options.tolerations]
+    spec["nodeSelector"] = {**spec["nodeSelector"], **options.node_selector}
+    spec["tolerations"] = [*spec["tolerations"], *options.tolerations]
     if options.service_account is not None:
         spec["serviceAccountName"] = options.service_account
     if options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": item} for item in options.image_pull_secrets]
+    sources = [{"configMap": {"name": launcher}}, {"secret": {"name": name}}]
     spec["volumes"] = [
-        *spec.get("volumes", ()),
+        *spec["volumes"],
         *options.volumes,
-        {"name": "ml-pipelines", "secret": {"secretName": name, "defaultMode": 0o444}},
+        {"name": "ml-pipelines", "projected": {"sources": sources, "defaultMode": 0o444}},
     ]
-    containers = spec.setdefault("containers", [{}])
+    containers = spec["containers"]
     containers[0] = _container(containers[0], work, options, resources, where)
     return pod
 
@@ -102,11 +104,11 @@ def _container(
     container["command"] = [work.prepared.interpreter, START]
     container["args"] = ["", "--merged", *ARGUMENTS[1:]]
     container["env"] = [
-        *given.get("env", ()),
+        *given["env"],
         {"name": "ML_PIPELINES_PYTHON", "value": _python(work)},
     ]
     container["volumeMounts"] = [
-        *given.get("volumeMounts", ()),
+        *given["volumeMounts"],
         *options.volume_mounts,
         {"name": "ml-pipelines", "mountPath": FOLDER, "readOnly": True},
     ]
@@ -147,15 +149,49 @@ def _scaling(options: KubernetesOptions) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _template(path: str | None, where: str) -> dict[str, Any]:
-    if path is None:
-        return {"apiVersion": "v1", "kind": "Pod"}
-    import yaml
+def read_template(path: str | None, where: str) -> dict[str, Any]:
+    """Return the pod that a file has, or an empty one for None; what may be added to is there.
 
-    try:
-        found = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ComputeTargetException(f"{where}: pod_template_file {path} can't be read: {error}") from None
+    :raises ComputeTargetException: where the file can't be read, or has no pod.
+    """
+    if path is None:
+        found: Any = {}
+    else:
+        import yaml
+
+        try:
+            found = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ComputeTargetException(
+                f"{where}: pod_template_file {path} can't be read: {error}"
+            ) from None
     if not isinstance(found, dict) or found.get("kind", "Pod") != "Pod":
         raise ComputeTargetException(f"{where}: pod_template_file {path} is no pod: expected kind: Pod")
-    return found
+    pod = {"apiVersion": "v1", "kind": "Pod", **found}
+    spec = _part(pod, "spec", dict, path, where)
+    metadata = _part(pod, "metadata", dict, path, where)
+    for holder, name in ((metadata, "labels"), (metadata, "annotations"), (spec, "nodeSelector")):
+        _part(holder, name, dict, path, where)
+    for name in ("tolerations", "volumes", "containers"):
+        _part(spec, name, list, path, where)
+    containers = spec["containers"] = spec["containers"] or [{}]
+    for container in containers:
+        if not isinstance(container, dict):
+            raise ComputeTargetException(f"{where}: pod_template_file {path}: containers: expected mappings")
+    for name in ("env", "volumeMounts"):
+        _part(containers[0], name, list, path, where)
+    return pod
+
+
+def _part(holder: dict[str, Any], name: str, kind: type[_T], path: str | None, where: str) -> _T:
+    """Return a part of a template, which is made where it is not there or empty."""
+    value = holder.get(name)
+    if value is None:
+        value = kind()
+    if not isinstance(value, kind):
+        expected = "a mapping" if kind is dict else "a list"
+        raise ComputeTargetException(
+            f"{where}: pod_template_file {path}: {name}: expected {expected}, found {type(value).__name__}"
+        )
+    holder[name] = value
+    return value

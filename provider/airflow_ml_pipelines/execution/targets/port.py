@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
     "Prepared",
     "Reaped",
     "Running",
+    "Tidy",
     "Work",
 ]
 
@@ -163,3 +164,11 @@ class ComputeTarget(Protocol):
 
         :param why: returns why nobody needs what belongs to an owner; None to leave it.
         """
+
+
+@runtime_checkable
+class Tidy(Protocol):
+    """A compute target whose jobs share something that stays when they are gone. A target need not be like that."""
+
+    def tidy(self) -> None:
+        """Remove what no job has any more."""
