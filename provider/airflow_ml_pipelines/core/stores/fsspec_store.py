@@ -7,6 +7,7 @@ import inspect
 import io
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, St
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.walk import ASIDE
 from airflow_ml_pipelines.core.globs import is_glob
+from airflow_ml_pipelines.core.stores import web
 from airflow_ml_pipelines.core.stores.meta import object_info
 from airflow_ml_pipelines.core.stores.sftp import SCHEMES, explain_refusal, is_lost, sftp_options
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, check_path, is_unfinished, probe_clock
@@ -75,6 +77,7 @@ class FsspecStore:
         self._root = root.rstrip("/")
         self._whole = bool(self._protocols & _OBJECT_STORES)
         self._sftp = url.partition("://")[0].lower() in SCHEMES
+        self._web = url.partition("://")[0].lower() in web.SCHEMES
 
     def __repr__(self) -> str:
         return f"FsspecStore({self.shown!r})"
@@ -184,6 +187,8 @@ class FsspecStore:
     def open(self, path: str) -> BinaryIO:
         if self._memory:
             return io.BytesIO(self.get(path))
+        if self._web:  # where a connection may be cut while somebody reads
+            return self._open_copy(path)
         with self._errors(path, "read"):
             if self._sftp and self._system.isdir(self._file(path)):  # which it opens, as if it were a file
                 raise NotFoundError(f"there is no {path!r} in {self.shown}")
@@ -192,6 +197,12 @@ class FsspecStore:
         if isinstance(details, dict) and details.get("type") == "directory":
             raise NotFoundError(f"there is no {path!r} in {self.shown}")
         return cast("BinaryIO", file)
+
+    def _open_copy(self, path: str) -> BinaryIO:
+        with tempfile.TemporaryDirectory(prefix="read-") as folder:
+            target = Path(folder, "file")
+            self.download(path, target)
+            return target.open("rb")
 
     def upload(self, source: Path, path: str) -> None:
         source.stat()  # so that a file that is not there is not taken for one of the store's
@@ -287,9 +298,11 @@ class FsspecStore:
         except StoreError:
             raise
         except Exception as error:  # every file system has exceptions of its own
-            if what != "written" and (isinstance(error, _ABSENT) or self._is_folder(path, error)):
+            cause = web.find_reason(error) if self._web else error
+            if what != "written" and (isinstance(cause, _ABSENT) or self._is_folder(path, error)):
                 raise NotFoundError(f"there is no {path!r} in {self.shown}") from None
-            raise StoreError(f"{path!r} in {self.shown} can't be {what}: {_text(error)}") from error
+            reason = (web.explain_answer(cause) if self._web else None) or _text(cause)
+            raise StoreError(f"{path!r} in {self.shown} can't be {what}: {reason}") from error
 
     def _is_folder(self, path: str, error: Exception) -> bool:
         """Return whether an error is what SFTP says of a folder that is taken for a file: no more than that it failed."""
