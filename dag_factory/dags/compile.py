@@ -6,12 +6,13 @@ import functools
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_ml_pipelines.core.errors import DefinitionError, WorkspaceError
+from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import PLAN_TASK, PipelineSpec, StepSpec
+from dag_factory.dags.airflow_schedule import airflow_schedule, is_continuous
+from dag_factory.dags.operators import Operators, find_workspace
 from dag_factory.dags.parameters import airflow_params
 from dag_factory.dags.spec_settings import SpecSettings
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from airflow_ml_pipelines.written.problems import Problem
     from dag_factory.definitions.definition import PipelineDefinition
-    from dag_factory.models.schedule import ScheduleDefinition
 
     _Settings: TypeAlias = PipelineDefinition | SpecSettings
 
@@ -31,12 +31,6 @@ REUSE_TASK = "reuse"
 
 RUN_TASK = "run"
 """The task of a step's group that runs the step."""
-
-_OPERATORS = {
-    "data_transfer": "airflow_ml_pipelines.operators.data_transfer:DataTransferOperator",
-    "databricks": "airflow_ml_pipelines.operators.databricks:DatabricksOperator",
-}
-"""The operator of each kind of step that is not run by a compute target."""
 
 _SETTINGS = ("retries", "pool", "queue", "priority_weight")
 
@@ -70,7 +64,7 @@ def build_dag(
         definition, spec = SpecSettings(pipeline.name, experiment), pipeline
     else:
         definition, spec = pipeline, pipeline.to_spec()
-    builder = _Builder(definition, spec, _find_workspace(workspace, spec), task_id, code)
+    builder = _Builder(definition, spec, find_workspace(workspace, spec), task_id, code)
     try:
         dag = builder.build(dag_id or spec.name, schedule)
         dag.validate()
@@ -97,7 +91,7 @@ class _Builder:
         self.code = code
         self.is_whole = task_id is None
         self.steps = [step for step in spec.steps if task_id is None or task_id.startswith(f"{step.id}.")]
-        self.operators = _Operators(definition, workspace)
+        self.operators = Operators(definition, workspace)
 
     def build(self, dag_id: str, schedule: Any) -> DAG:
         from airflow_ml_pipelines.operators.plan import PlanOperator
@@ -106,7 +100,8 @@ class _Builder:
         options: dict[str, Any] = {
             "start_date": definition.start_date,
             "end_date": definition.end_date,
-            "max_active_runs": definition.max_active_runs or (1 if _is_continuous(definition) else None),
+            "max_active_runs": definition.max_active_runs
+            or (1 if is_continuous(definition.schedule) else None),
             "dagrun_timeout": _delta(definition.timeout),
         }
         if self.is_whole:
@@ -118,7 +113,7 @@ class _Builder:
         dag: DAG = _dag_class()(
             dag_id,
             description=spec.description,
-            schedule=schedule if schedule is not None else _schedule(definition.schedule),
+            schedule=schedule if schedule is not None else airflow_schedule(definition.schedule),
             catchup=definition.catchup,
             tags=sorted(set(definition.tags)),
             params=airflow_params(spec, definition.experiment),
@@ -234,60 +229,6 @@ def _dag_class() -> Any:
     return PipelineDag
 
 
-class _Operators:
-    """The operator class of each step, by the kind of its compute target."""
-
-    def __init__(self, definition: _Settings, workspace: str | None) -> None:
-        self._definition = definition
-        self._workspace = workspace
-        self._classes: dict[str, Any] = {}
-        self._known: _Targets | None = None
-
-    def pool(self, step: StepSpec) -> str | None:
-        """Return the pool that keeps to what the step's compute target takes at once, None for no limit."""
-        return self._targets.pools.get(step.compute_target)
-
-    def of(self, step: StepSpec) -> Any:
-        if step.kind in _OPERATORS:
-            module, _, name = _OPERATORS[step.kind].partition(":")
-            return getattr(import_module(module), name)
-        kind = self._kind(step.compute_target)
-        if kind not in self._classes:
-            self._classes[kind] = self._load(kind, step)
-        return self._classes[kind]
-
-    def _kind(self, target: str | None) -> str:
-        """Return the kind of a compute target as far as the workspace file tells it; a run finds out the rest."""
-        return self._targets.kinds.get(target, "local")
-
-    @property
-    def _targets(self) -> _Targets:
-        if self._known is None:
-            self._known = _read_targets(self._workspace)
-        return self._known
-
-    def _load(self, kind: str, step: StepSpec) -> Any:
-        from airflow_ml_pipelines.execution.targets.registry import target_types
-
-        if kind in target_types():
-            from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
-
-            return PythonScriptOperator
-        from importlib.metadata import entry_points
-
-        known = {point.name: point for point in entry_points(group="airflow_ml_pipelines.operators")}
-        if kind not in known:
-            kinds = ", ".join(sorted({*target_types(), *known}))
-            message = (
-                f"compute target {step.compute_target or 'of the workspace'!r} is of kind {kind!r}, for which there is "
-                f"no operator. There are: {kinds}"
-            )
-            from airflow_ml_pipelines.written.problems import Problem
-
-            self._definition.refuse([Problem(("steps", step.id, "compute_target"), message)])
-        return known[kind].load()
-
-
 def _task_names(step: StepSpec) -> tuple[str, ...]:
     first = (REUSE_TASK,) if step.allow_reuse else ()
     return (*first, *_share_names(step), RUN_TASK)
@@ -299,102 +240,12 @@ def _share_names(step: StepSpec) -> list[str]:
     return [f"copy_{shard}" for shard in range(1, shards + 1)] if shards > 1 else []
 
 
-# --- the workspace ------------------------------------------------------------------------------------------------
-
-
-def _find_workspace(given: str | os.PathLike[str] | None, spec: PipelineSpec) -> str | None:
-    """Return the workspace that the tasks are told to open; None where they find it by themselves."""
-    if given is not None:
-        return str(Path(given).absolute())
-    from airflow.configuration import conf
-
-    if conf.get("ml_pipelines", "workspace", fallback=None) or os.environ.get("ML_PIPELINES_WORKSPACE"):
-        return None
-    from airflow_ml_pipelines.workspace_file import find_workspace_file
-
-    found = find_workspace_file(spec.base_directory or ".")
-    return str(found) if found else None
-
-
-class _Targets(NamedTuple):
-    """What the workspace file says of compute targets, by their names; None stands for its default.
-
-    :param pools: the pool of each that takes a limited number of steps at once.
-    """
-
-    kinds: Mapping[str | None, str]
-    pools: Mapping[str | None, str]
-
-
-def _read_targets(workspace: str | None) -> _Targets:
-    from airflow.configuration import conf
-
-    from airflow_ml_pipelines.execution.targets.pools import pool_of
-    from airflow_ml_pipelines.workspace_file import load_workspace
-
-    try:
-        opened = load_workspace(workspace or conf.get("ml_pipelines", "workspace", fallback=None) or None)
-    except WorkspaceError:
-        return _Targets({}, {})  # the plan of each run says what is wrong with it
-    kinds: dict[str | None, str] = {}
-    pools: dict[str | None, str] = {}
-    for name, spec in opened.declared_compute_targets.items():
-        pool = pool_of(opened.name, spec)
-        for key in (name, None) if name == opened.default_compute_target else (name,):
-            kinds[key] = spec.type
-            if pool is not None:
-                pools[key] = pool.name
-    return _Targets(kinds, pools)
-
-
-# --- settings of Airflow ------------------------------------------------------------------------------------------
-
-
 def _given(**settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def _delta(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
-
-
-def _is_continuous(definition: _Settings) -> bool:
-    """Return whether each run starts when the one before has ended, for which Airflow wants to be told the limit."""
-    return definition.schedule is not None and definition.schedule.cron == "@continuous"
-
-
-def _schedule(schedule: ScheduleDefinition | None) -> Any:
-    """Return a schedule as Airflow takes it."""
-    if schedule is None:
-        return None
-    if schedule.every is not None:
-        return timedelta(seconds=schedule.every)
-    if schedule.assets or schedule.datasets:
-        from airflow.sdk import Asset, AssetAll, AssetAny
-
-        from airflow_ml_pipelines._tasks import dataset_asset
-
-        assets = [dataset_asset(name) for name in schedule.datasets]
-        assets += [Asset(uri=name) if "://" in name else dataset_asset(name) for name in schedule.assets]
-        return AssetAll(*assets) if schedule.mode == "all" else AssetAny(*assets)
-    if schedule.timetable is not None:
-        return _timetable(schedule.timetable, schedule.arguments)
-    assert schedule.cron is not None
-    if schedule.timezone is None:
-        return schedule.cron
-    try:
-        from airflow.sdk import CronTriggerTimetable
-    except ImportError:  # Airflow 3.1
-        from airflow.timetables.trigger import CronTriggerTimetable
-
-    return CronTriggerTimetable(schedule.cron, timezone=schedule.timezone)
-
-
-def _timetable(path: str, arguments: Mapping[str, Any]) -> Any:
-    from importlib import import_module
-
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)(**arguments)
 
 
 def _refusal(error: Exception) -> Problem:

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_ml_pipelines.core.errors import DefinitionError
-from dag_factory._check import checked, core_of, expect, kind_of
+from dag_factory._check import checked, core_of, expect
+from dag_factory.publishing.make_schedule import (
+    ONE_OF_BOTH,
+    POLLING,
+    change_watch,
+    make_schedule,
+    scheduled_values,
+    watched_files,
+)
 from dag_factory.publishing.recurrence import ScheduleRecurrence, one_of
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.publishing.schedules import ScheduleDocument
-    from airflow_ml_pipelines.core.publishing.watches import Watch
-    from airflow_ml_pipelines.core.spec import ParameterSpec
     from dag_factory.datastores.datastore import Datastore
     from dag_factory.runs.run import PipelineRun
     from dag_factory.workspace import Workspace
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Schedule"]
 
 _STATUSES = ("Active", "Disabled")
-_POLLING = 5
 
 
 class Schedule:
@@ -53,7 +58,7 @@ class Schedule:
         wait_for_provisioning: bool = False,  # noqa: ARG003 - the reference's
         wait_timeout: int = 3600,  # noqa: ARG003
         datastore: Datastore | str | None = None,
-        polling_interval: float = _POLLING,
+        polling_interval: float = POLLING,
         data_path_parameter_name: str | None = None,
         continue_on_step_failure: bool | None = None,
         path_on_datastore: str | None = None,
@@ -76,16 +81,21 @@ class Schedule:
         :raises ParameterError: where a parameter does not exist, or has no value of its type.
         :raises DefinitionError: where there is neither a recurrence nor a datastore, or both.
         """
-        return cls._create(
+        return cls(
             workspace,
-            name,
-            recurrence,
-            _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per),
-            pipeline=expect("Schedule.create(pipeline_id=…)", pipeline_id, str, what="an id"),
-            experiment=experiment_name,
-            description=description,
-            parameters=pipeline_parameters,
-            continue_on_step_failure=continue_on_step_failure,
+            make_schedule(
+                workspace,
+                name,
+                recurrence,
+                watched_files(
+                    datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per
+                ),
+                pipeline=expect("Schedule.create(pipeline_id=…)", pipeline_id, str, what="an id"),
+                experiment=experiment_name,
+                description=description,
+                parameters=pipeline_parameters,
+                continue_on_step_failure=continue_on_step_failure,
+            ),
         )
 
     @classmethod
@@ -102,7 +112,7 @@ class Schedule:
         wait_for_provisioning: bool = False,  # noqa: ARG003
         wait_timeout: int = 3600,  # noqa: ARG003
         datastore: Datastore | str | None = None,
-        polling_interval: float = _POLLING,
+        polling_interval: float = POLLING,
         data_path_parameter_name: str | None = None,
         continue_on_step_failure: bool | None = None,
         path_on_datastore: str | None = None,
@@ -113,21 +123,26 @@ class Schedule:
 
         :param pipeline_endpoint_id: the id of the endpoint; see :meth:`create` for the rest.
         """
-        return cls._create(
+        return cls(
             workspace,
-            name,
-            recurrence,
-            _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per),
-            endpoint=expect(
-                "Schedule.create_for_pipeline_endpoint(pipeline_endpoint_id=…)",
-                pipeline_endpoint_id,
-                str,
-                what="an id",
+            make_schedule(
+                workspace,
+                name,
+                recurrence,
+                watched_files(
+                    datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per
+                ),
+                endpoint=expect(
+                    "Schedule.create_for_pipeline_endpoint(pipeline_endpoint_id=…)",
+                    pipeline_endpoint_id,
+                    str,
+                    what="an id",
+                ),
+                experiment=experiment_name,
+                description=description,
+                parameters=pipeline_parameters,
+                continue_on_step_failure=continue_on_step_failure,
             ),
-            experiment=experiment_name,
-            description=description,
-            parameters=pipeline_parameters,
-            continue_on_step_failure=continue_on_step_failure,
         )
 
     @classmethod
@@ -306,83 +321,21 @@ class Schedule:
             "description": description,
             "parameters": None
             if pipeline_parameters is None
-            else _parameters(_declared(self.workspace, kept.pipeline, kept.endpoint), pipeline_parameters),
+            else scheduled_values(self.workspace, pipeline_parameters, kept.pipeline, kept.endpoint),
             "status": None if status is None else one_of("status", status, _STATUSES),
             "continue_on_step_failure": continue_on_step_failure,
         }
         changes = {field: value for field, value in given.items() if value is not None}
-        watched = _watched(datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per)
+        watched = watched_files(
+            datastore, path_on_datastore, polling_interval, data_path_parameter_name, run_per
+        )
         if any(item is not None for item in watched.values()):
             if recurrence is not None:
-                raise DefinitionError(_ONE_OF_BOTH)
-            changes |= {"watch": self._watch(watched), "recurrence": None}
+                raise DefinitionError(ONE_OF_BOTH)
+            changes |= {"watch": change_watch(self.workspace, kept, watched), "recurrence": None}
         elif recurrence is not None:
             changes |= {"recurrence": recurrence.to_spec(), "watch": None}
         self._change(**changes)
-
-    # --- within --------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def _create(
-        cls,
-        workspace: Workspace,
-        name: str,
-        recurrence: ScheduleRecurrence | None,
-        watched: Mapping[str, Any],
-        *,
-        experiment: str,
-        pipeline: str | None = None,
-        endpoint: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        **fields: Any,
-    ) -> Schedule:
-        from airflow_ml_pipelines.core.publishing.published import check_name
-        from airflow_ml_pipelines.core.publishing.schedules import create_schedule
-        from airflow_ml_pipelines.core.publishing.watches import start
-        from dag_factory.publishing.watch import make_watch
-
-        core = core_of("Schedule.create(workspace=…)", workspace)
-        if recurrence is not None and not isinstance(recurrence, ScheduleRecurrence):
-            raise DefinitionError(
-                f"Schedule.create(recurrence=…): expected a ScheduleRecurrence, found {kind_of(recurrence)}"
-            )
-        if (recurrence is None) == (watched["datastore"] is None):
-            raise DefinitionError(_ONE_OF_BOTH)
-        declared = _declared(workspace, pipeline, endpoint)
-        watch = None if recurrence else make_watch(workspace, declared, **watched)
-        document = create_schedule(
-            core.store,
-            check_name(name, "Schedule.create(name=…)"),
-            pipeline=pipeline,
-            endpoint=endpoint,
-            experiment=check_name(experiment, "Schedule.create(experiment_name=…)"),
-            recurrence=recurrence.to_spec() if recurrence else None,
-            watch=watch,
-            parameters=_parameters(declared, parameters or {}),
-            **fields,
-        )
-        if watch is not None:
-            start(core.store, document.id, watch, core.datastore(watch.datastore))
-        return cls(workspace, document)
-
-    def _watch(self, given: Mapping[str, Any]) -> Watch:
-        """Return what is watched from now on."""
-        from airflow_ml_pipelines.core.publishing.watches import start
-        from dag_factory.publishing.watch import make_watch
-
-        kept = self._document.watch
-        known = _watched(None, None, _POLLING, None, "file")
-        if kept is not None:
-            known = _watched(kept.datastore, kept.path, kept.seconds / 60, kept.parameter, kept.run_per)
-        elif given["datastore"] is None:
-            raise DefinitionError(_ONE_OF_BOTH)
-        merged = {field: known[field] if value is None else value for field, value in given.items()}
-        declared = _declared(self.workspace, self._document.pipeline, self._document.endpoint)
-        watch = make_watch(self.workspace, declared, **merged)
-        if kept is None or (kept.datastore, kept.path) != (watch.datastore, watch.path):
-            core = self.workspace.core
-            start(core.store, self.id, watch, core.datastore(watch.datastore))
-        return watch
 
     def _change(self, **fields: Any) -> None:
         from airflow_ml_pipelines.core.publishing.schedules import change_schedule
@@ -390,40 +343,3 @@ class Schedule:
         self._document = change_schedule(
             self.workspace.core.store, self.id, lambda last: msgspec.structs.replace(last, **fields)
         )
-
-
-_ONE_OF_BOTH = "a schedule runs by time or for files: give either a recurrence or a datastore"
-
-
-def _watched(
-    datastore: Any, path: str | None, polling: float | None, parameter: str | None, run_per: str | None
-) -> dict[str, Any]:
-    """Return what :func:`~dag_factory.publishing.watch.make_watch` takes, as it was given."""
-    return {
-        "datastore": datastore,
-        "path_on_datastore": path,
-        "polling_interval": polling,
-        "data_path_parameter_name": parameter,
-        "run_per": run_per,
-    }
-
-
-def _declared(workspace: Workspace, pipeline: str | None, endpoint: str | None) -> tuple[ParameterSpec, ...]:
-    """Return the parameters that the scheduled pipeline has."""
-    from airflow_ml_pipelines.core.publishing.endpoints import read_endpoint
-    from airflow_ml_pipelines.core.publishing.published import read_published
-
-    store = workspace.core.store
-    if pipeline is None:
-        pipeline = read_endpoint(store, identity=endpoint).pipeline()
-    return read_published(store, pipeline).spec.parameters
-
-
-def _parameters(declared: tuple[ParameterSpec, ...], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values that the scheduled pipeline takes, as documents have them."""
-    from airflow_ml_pipelines.core.parameters import check_parameters
-    from dag_factory.runs.values import parameter_values
-
-    given = parameter_values(values)
-    complete = check_parameters(declared, given)
-    return {name: complete[name] for name in given}

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import (
     DataError,
     MlPipelinesError,
     NotFoundError,
-    StepFailedError,
     WorkspaceError,
     did_you_mean,
 )
 from airflow_ml_pipelines.core.runs.folder import RunFolder, open_run
 from dag_factory._check import checked, core_of, expect
-from dag_factory.runs.step_run import (
+from dag_factory.runs.follow import (
     FOREVER,
     OVER,
-    POLL,
-    StepRun,
-    only,
+    failure_of,
+    follow_elsewhere,
+    follow_here,
     say_nothing,
 )
-from dag_factory.terminal.narrate import narrate_line, narrate_plan, narrate_step
+from dag_factory.runs.step_run import StepRun, only
 
 if TYPE_CHECKING:
-    from airflow_ml_pipelines.core.runs.folder import RunDocument, StepDocument
+    from airflow_ml_pipelines.core.runs.folder import RunDocument
     from airflow_ml_pipelines.core.spec import PipelineSpec
     from dag_factory.datastores.port_data_reference import PortDataReference
     from dag_factory.publishing.published_pipeline import PublishedPipeline
@@ -210,9 +208,9 @@ class PipelineRun:
         say(f"run {self.id} of {self.name}")
         try:
             if self._local is not None:
-                self._follow_local(self._local, deadline, say)
+                follow_here(self._local, deadline, say)
             else:
-                self._follow_folder(deadline, say)
+                follow_elsewhere(self, deadline, say)
         except KeyboardInterrupt:
             if self._local is not None and not self._local.is_over:
                 self.cancel()
@@ -221,63 +219,8 @@ class PipelineRun:
         status = self.get_status()
         say(f"run {self.id}: {status}")
         if raise_on_error and status == "Failed":
-            self._raise()
+            raise failure_of(self, self._local, self._remote)
         return status
-
-    def _follow_local(self, local: LocalRun, deadline: float, say: Callable[[str], None]) -> None:
-        for line in local.feed.follow(min(POLL, max(0.0, deadline - time.monotonic()))):
-            if line is not None:
-                say(line)
-            if time.monotonic() >= deadline:
-                return
-        local.thread.join(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
-
-    def _follow_folder(self, deadline: float, say: Callable[[str], None]) -> None:
-        told: dict[str, str] = {}
-        plan = None
-        while True:
-            over = self.get_status() in OVER
-            if plan is None and (plan := self.folder.read_plan()) is not None:
-                for line in narrate_plan(plan, self._step_names()):
-                    say(line)
-                told = {step.step: "reused" for step in plan.steps if step.decision == "reuse"}
-            for step, document in self.folder.steps().items():
-                if told.get(step) != document.status:
-                    told[step] = document.status
-                    for line in self._narrate(document) if say is not say_nothing else ():
-                        say(line)
-            if over or time.monotonic() >= deadline:
-                return
-            time.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
-
-    def _narrate(self, document: StepDocument) -> Iterator[str]:
-        """Yield what is new about a step, after what its script wrote if that has ended."""
-        names = self._step_names()
-        if document.status in ("finished", "failed") and document.step in names:
-            for line in StepRun(self, document.step).get_stdout_log().splitlines():
-                yield narrate_line(document.step, "stdout", line, names)
-        yield from narrate_step(document, names)
-
-    def _step_names(self) -> dict[str, str]:
-        return {step.id: step.name for step in self.spec.steps}
-
-    def _raise(self) -> None:
-        local = self._local
-        if local is not None and local.error is not None:
-            raise local.error
-        outcome = local.outcome if local is not None else None
-        errors = list(outcome.errors.values()) if outcome is not None else []
-        if self._remote is not None and not self.folder.steps():
-            result = self.folder.read_result()
-            why = result.error if result is not None and result.error else f"see {self._remote.url}"
-            raise StepFailedError(f"run {self.id} failed before its first step: {why}")
-        errors = errors or [
-            step.error for step in self.get_steps() if step.get_status() == "Failed" and step.error
-        ]
-        if not errors:
-            result = self.folder.read_result()
-            errors = [result.error if result is not None and result.error else f"run {self.id} failed"]
-        raise StepFailedError("\n".join(errors))
 
     def cancel(self) -> None:
         """End the run: running scripts are killed, no more steps start.

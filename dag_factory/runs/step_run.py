@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.runs.folder import StepDocument
 from dag_factory._check import checked
 from dag_factory.datastores.port_data_reference import PortDataReference
 from dag_factory.datastores.transfer import download_objects
+from dag_factory.runs.follow import FOREVER, OVER, POLL, say_nothing
 from dag_factory.terminal.narrate import narrate_step
 
 if TYPE_CHECKING:
@@ -23,19 +24,8 @@ if TYPE_CHECKING:
     from dag_factory.runs.experiment import Experiment
     from dag_factory.runs.run import PipelineRun
 
-__all__ = [
-    "FOREVER",
-    "OVER",
-    "POLL",
-    "StepRun",
-    "StepRunOutput",
-    "only",
-    "say_nothing",
-]
+__all__ = ["StepRun", "StepRunOutput", "only"]
 
-POLL = 0.5
-FOREVER = 9223372036854775807.0
-OVER = ("Finished", "Failed", "Canceled")
 _STATUS = {
     "waiting": "NotStarted",
     "running": "Running",
@@ -44,10 +34,6 @@ _STATUS = {
     "failed": "Failed",
     "canceled": "Canceled",
 }
-
-
-def say_nothing(_: str) -> None:
-    """Take a line and print nothing."""
 
 
 def only(found: dict[str, Any], name: str | None) -> dict[str, Any]:

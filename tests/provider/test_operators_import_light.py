@@ -83,7 +83,9 @@ def test_a_task_of_a_published_pipeline_imports_nothing_that_definitions_are_rea
     assert new_modules(PUBLISHED, tmp_path) == [
         "dag_factory",
         "dag_factory.dags",
+        "dag_factory.dags.airflow_schedule",
         "dag_factory.dags.compile",
+        "dag_factory.dags.operators",
         "dag_factory.dags.parameters",
         "dag_factory.dags.published_dag",
         "dag_factory.dags.spec_settings",
