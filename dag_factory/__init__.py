@@ -69,14 +69,9 @@ if TYPE_CHECKING:
         DataReference,
         DatasetConsumptionConfig,
     )
-    from dag_factory.ports.outputs import (
-        InputPortBinding,
-        OutputFileDatasetConfig,
-        OutputTabularDatasetConfig,
-        PipelineData,
-        PipelineOutputFileDataset,
-    )
+    from dag_factory.ports.outputs import OutputFileDatasetConfig, OutputTabularDatasetConfig
     from dag_factory.ports.parameter import PipelineParameter
+    from dag_factory.ports.pipeline_data import InputPortBinding, PipelineData, PipelineOutputFileDataset
     from dag_factory.ports.sql_data_reference import SqlDataReference
     from dag_factory.publishing.endpoint import PipelineEndpoint
     from dag_factory.publishing.published_pipeline import PublishedPipeline
@@ -176,7 +171,7 @@ _HOMES = {
     "Environment": "dag_factory.compute.environment",
     "Experiment": "dag_factory.runs.experiment",
     "FileDataset": "dag_factory.datasets.dataset",
-    "InputPortBinding": "dag_factory.ports.outputs",
+    "InputPortBinding": "dag_factory.ports.pipeline_data",
     "JarLibrary": "dag_factory.compute.libraries",
     "MavenLibrary": "dag_factory.compute.libraries",
     "MlPipelinesError": _ERRORS,
@@ -184,11 +179,11 @@ _HOMES = {
     "OutputTabularDatasetConfig": "dag_factory.ports.outputs",
     "ParameterError": _ERRORS,
     "Pipeline": "dag_factory.pipelines.pipeline",
-    "PipelineData": "dag_factory.ports.outputs",
+    "PipelineData": "dag_factory.ports.pipeline_data",
     "PipelineDefinition": "dag_factory.definitions.definition",
     "PipelineDraft": "dag_factory.pipelines.draft",
     "PipelineEndpoint": "dag_factory.publishing.endpoint",
-    "PipelineOutputFileDataset": "dag_factory.ports.outputs",
+    "PipelineOutputFileDataset": "dag_factory.ports.pipeline_data",
     "PipelineParameter": "dag_factory.ports.parameter",
     "PipelineRun": "dag_factory.runs.run",
     "PortDataReference": "dag_factory.datastores.port_data_reference",

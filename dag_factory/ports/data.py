@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from airflow_ml_pipelines.core.spec import Data, Fingerprint, InputMode
     from dag_factory.datasets.dataset import Dataset
     from dag_factory.datastores.datastore import Datastore
-    from dag_factory.ports.outputs import (
-        OutputFileDatasetConfig,
-        OutputTabularDatasetConfig,
-        PipelineOutputFileDataset,
-    )
+    from dag_factory.ports.outputs import OutputFileDatasetConfig, OutputTabularDatasetConfig
     from dag_factory.ports.parameter import PipelineParameter
+    from dag_factory.ports.pipeline_data import PipelineOutputFileDataset
     from dag_factory.workspace import Workspace
 
 __all__ = [

@@ -113,7 +113,7 @@ class PipelineParameter(Made):
 
 def data_document(value: DataValue) -> dict[str, Any]:
     """Return data as the value that a parameter of type ``data`` has."""
-    from dag_factory.resolve.values import data_value
+    from dag_factory.resolve.data_value import data_value
 
     return data_value(value.to_spec())
 

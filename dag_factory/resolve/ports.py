@@ -26,8 +26,8 @@ from airflow_ml_pipelines.core.spec import (
 )
 from airflow_ml_pipelines.written.problems import Path, Problem
 from dag_factory.resolve.bindings import Binding, BindingError, parse
+from dag_factory.resolve.data import check_partitions, resolve_data, tabular_format
 from dag_factory.resolve.tables import check_table, select_all
-from dag_factory.resolve.values import check_partitions, resolve_data, tabular_format
 
 if TYPE_CHECKING:
     from dag_factory.models.data import InputDefinition, OutputDefinition

@@ -23,12 +23,14 @@ from airflow_ml_pipelines.core.spec import (
 )
 from airflow_ml_pipelines.written.problems import Path, Problem, show_name
 from dag_factory.resolve.bindings import Binding, BindingError, parse
+from dag_factory.resolve.data import resolve_data
+from dag_factory.resolve.environment import resolve_environment
 from dag_factory.resolve.kinds import kind_path, resolve_kind
 from dag_factory.resolve.order import sort_steps
+from dag_factory.resolve.parameter import resolve_parameter
 from dag_factory.resolve.ports import Ports
 from dag_factory.resolve.schedule import check_schedule
 from dag_factory.resolve.transfer import resolve_transfer
-from dag_factory.resolve.values import resolve_data, resolve_environment, resolve_parameter
 
 if TYPE_CHECKING:
     from dag_factory.models.pipeline import PipelineModel

@@ -14,7 +14,7 @@ from dag_factory.ports.data import (
     DatasetConsumptionConfig,
     binding_port,
 )
-from dag_factory.ports.outputs import InputPortBinding, PipelineData
+from dag_factory.ports.pipeline_data import InputPortBinding, PipelineData
 from dag_factory.ports.port import InputPort, Produced, check_input_name, origin_of
 from dag_factory.ports.sql_data_reference import SqlDataReference
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory._check import checked, expect, kind_of
 from dag_factory.ports.data import DataPath, DataPathComputeBinding, DataReference
-from dag_factory.ports.outputs import OutputFileDatasetConfig, PipelineData
+from dag_factory.ports.outputs import OutputFileDatasetConfig
+from dag_factory.ports.pipeline_data import PipelineData
 from dag_factory.ports.port import InputPort, Produced, origin_of
 from dag_factory.ports.sql_data_reference import SqlDataReference
 from dag_factory.steps.bind import BoundPorts, read_port

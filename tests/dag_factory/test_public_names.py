@@ -46,6 +46,10 @@ def test_each_name_is_public_where_it_is_defined():
             "from dag_factory import Pipeline, PythonScriptStep, OutputFileDatasetConfig, Experiment, PipelineRun",
             ["airflow", "pydantic", "yaml", "fsspec", "pandas"],
         ),
+        (
+            "import dag_factory as d; d.PipelineParameter('images', d.DataPath('lake', 'images')).to_spec()",
+            ["airflow", "pydantic", "yaml", "fsspec", "pandas"],
+        ),
         ("import dag_factory.cli", ["airflow", "pydantic", "msgspec", "yaml", "fsspec", "pandas"]),
     ],
 )
