@@ -147,15 +147,15 @@ class DatabricksStep(PipelineStep):
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         _check_types(given)
+        configured = check_runconfig(f"{_WHERE}(runconfig=…)", runconfig)
+        packages: tuple[dict[str, Any], ...] = ()
+        if configured is not None:
+            packages, variables = _of_runconfig(configured)
+            given["spark_env_variables"] = {**variables, **(spark_env_variables or {})}
         wrong = [f"{item.field}: {item.message}" for item in find_wrong(given)]
         if wrong:
             raise DefinitionError(f"{_WHERE}({name!r}): " + "; ".join(wrong))
-        libraries = make_libraries(_WHERE, given)
-        configured = check_runconfig(f"{_WHERE}(runconfig=…)", runconfig)
-        if configured is not None:
-            packages, variables = _of_runconfig(configured)
-            libraries = packages
-            given["spark_env_variables"] = {**variables, **(spark_env_variables or {})}
+        libraries = make_libraries(_WHERE, given) or packages
         self.runconfig = configured
         self.databricks, self.script_name = make_databricks(given, libraries)
         self.source_directory = None if source_directory is None else os.fspath(source_directory)

@@ -62,7 +62,8 @@ class Project:
         }
         self.workspace = self.open()
         self.workspace.datastore().put("in/a.txt", b"data ")
-        server.notebook("/Shared/clean", textwrap.dedent(NOTEBOOK))
+        self.notebook = textwrap.dedent(NOTEBOOK)
+        server.notebook("/Shared/clean", self.notebook)
         for name in ("prepare", "compare"):
             self.script(name, COPY)
 

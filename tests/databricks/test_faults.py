@@ -1,9 +1,11 @@
 """Steps on Databricks while answers fail, connections break off, clusters are lost and workers are killed."""
 
+import json
 import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -14,6 +16,7 @@ from airflow_ml_pipelines.core.errors import MlPipelinesError
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.steps.decide import Go, Hit, decide, open_step
+from airflow_ml_pipelines.execution.databricks_job import page_url
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.step import run_step
 
@@ -121,11 +124,126 @@ def test_an_answer_to_a_submission_that_is_lost_starts_no_second_run(project):
     assert len(project.server.runs.runs) == 1
 
 
-def test_a_cluster_that_can_not_be_had_says_why(project):
-    project.server.fail(Faults(no_cluster="quota of 10 cores exceeded"))
-    errors = project.run().errors
-    assert "CLOUD_PROVIDER_LAUNCH_FAILURE" in errors["clean"]
-    assert "quota of 10 cores exceeded" in errors["clean"]
+def test_a_token_that_ends_in_the_middle_starts_no_second_run(project):
+    project.server.notebook("/Shared/clean", project.notebook + "import time; time.sleep(1)\n")
+    run = prepared(project)
+    worker = threading.Thread(target=_spoil, args=(project.server,))
+    worker.start()
+    with pytest.raises(
+        MlPipelinesError, match=r"answers 403.*check the token.*\n.*run 1000 .* may still go on"
+    ):
+        clean(project, run)
+    worker.join()
+    project.server.token = "dapi-test"
+    failed = RunFolder(project.workspace.store, run.pipeline, run.run).read_step("clean")
+    document = clean(project, run)
+    assert (failed.status, document.status, document.error) == ("failed", "finished", None)
+    assert document.attempt == failed.attempt
+    assert len(project.server.runs.runs) == 1
+
+
+def _spoil(server):
+    while not server.runs.runs:
+        time.sleep(0.01)
+    server.token = "another"
+
+
+def test_a_run_that_failed_unseen_is_not_taken_for_one_that_goes_on(project):
+    project.server.notebook("/Shared/clean", "raise ValueError('no rows')\n")
+    run = prepared(project)
+    worker = threading.Thread(target=_spoil, args=(project.server,))
+    worker.start()
+    with pytest.raises(MlPipelinesError, match="403"):
+        clean(project, run)
+    worker.join()
+    project.server.token = "dapi-test"
+    (ran,) = project.server.runs.runs.values()
+    ran.thread.join(60)
+    with pytest.raises(MlPipelinesError, match="no rows"):
+        clean(project, run)
+    assert len(project.server.runs.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "parameters"),
+    [
+        (
+            "CLOUD_PROVIDER_LAUNCH_FAILURE",
+            "CLOUD_FAILURE",
+            {"azure_error_message": "quota of 10 cores exceeded"},
+        ),
+        ("INSTANCE_POOL_MAX_CAPACITY_REACHED", "CLIENT_ERROR", {"instance_pool_id": "p-1"}),
+        (
+            "INIT_SCRIPT_FAILURE",
+            "CLIENT_ERROR",
+            {"instance_id": "i-1", "databricks_error_message": "exit code 7"},
+        ),
+        ("SPARK_STARTUP_FAILURE", "SERVICE_FAULT", {"databricks_error_message": "Spark failed to start"}),
+        ("INVALID_ARGUMENT", "CLIENT_ERROR", {}),
+        ("ACCESS_TOKEN_FAILURE", "SERVICE_FAULT", None),
+        ("INSTANCE_UNREACHABLE", "CLOUD_FAILURE", {"inactivity_duration_min": "5"}),
+    ],
+)
+def test_a_cluster_that_can_not_be_had_says_why(project, code, kind, parameters):
+    reason = {"code": code, "type": kind}
+    if parameters is not None:
+        reason["parameters"] = parameters
+    project.server.fail(Faults(no_cluster=reason))
+    error = project.run().errors["clean"]
+    assert f"its cluster cluster-1000 ended: {code}" in error
+    assert all(f"{name}={value}" in error for name, value in (parameters or {}).items())
+    assert f"its page: {project.server.url}/#job/" in error
+
+
+def test_what_a_run_says_is_kept_without_secrets_and_codes_for_terminals(project, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hunter2-secret")
+    source = """
+import os, sys
+print("the key is", os.environ["KEY"])
+raise ValueError("\\x1b[31mred\\x1b[0m " + os.environ["KEY"])
+"""
+    project.server.put("dbfs:/x.py", source.encode())
+    step = project.clean(
+        form="python_script", path="dbfs:/x.py", parameters={}, spark_env_variables={"KEY": "env:MY_KEY"}
+    )
+    outcome = project.run(step)
+    assert "ValueError: red ***" in outcome.errors["clean"]
+    store = project.workspace.store
+    kept = b"".join(store.get(info.path) for info in store.walk(""))
+    assert b"the key is ***" in kept
+    assert b"hunter2" not in kept
+    assert b"\x1b" not in kept
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["'x' * 3_000_000", "'\\ud83d'", "'é\\u0000<b>'", "None", "{'a': 1}", "''"],
+    ids=["huge", "half a character", "odd letters", "None", "a dict", "nothing"],
+)
+def test_whatever_a_notebook_exits_with_is_kept(project, source):
+    project.server.notebook("/Shared/clean", project.notebook.replace("str(len(text))", source))
+    outcome = project.run()
+    assert outcome.errors == {}
+    store, folder = project.workspace.store, outcome.steps["clean"].folder
+    kept = store.get(f"{folder}/outputs/notebook_exit.txt").decode()
+    value = eval(source)
+    assert kept == str(value).encode("utf-8", "replace").decode()
+    document = json.loads(store.get(f"{folder}/databricks.json"))
+    assert document["notebook_exit"] == (kept if len(kept) < 10_000 else None)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://x/<b>\n", 'https://x/"> <script>', 7, None])
+def test_a_page_that_no_browser_may_be_sent_to_is_no_link(url):
+    assert page_url({"run_page_url": url}) == ""
+    assert page_url({"run_page_url": "https://adb.example/?o=1#job/1/run/2"}).startswith("https://adb")
+
+
+def test_a_parameter_that_is_called_like_an_input_is_told(project):
+    from airflow_ml_pipelines.core.spec import ParameterValue
+
+    step = project.clean(parameters={"prepared": ParameterValue(parameter="word")})
+    assert "'prepared' is a parameter and an input or output too" in project.run(step).errors["clean"]
+    assert project.server.submitted == []
 
 
 def test_a_notebook_that_fails_says_what_and_where_to_look(project):
@@ -158,8 +276,6 @@ def test_a_wrong_token_is_an_error_that_says_so(project, monkeypatch):
 
 
 def test_a_run_that_is_canceled_is_canceled_there(project):
-    import threading
-
     project.server.notebook("/Shared/clean", "import time\ntime.sleep(60)\n")
     cancel = threading.Event()
 

@@ -20,7 +20,6 @@ def change_notebook(project):
 
 @pytest.fixture
 def done(project):
-    project.notebook = project.server.files.local("/Shared/clean.py").read_text().partition("\n")[2]
     assert ran(project.run()) == ["clean", "compare", "prepare"]
     return project
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,23 +19,29 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.steps.decide import StepContext
 from airflow_ml_pipelines.execution.job import output_destination
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Place
+from airflow_ml_pipelines.runtime.masking import Mask
 from airflow_ml_pipelines.runtime.publishing import stored_manifest
 from airflow_ml_pipelines.runtime.result import JobResult
 from airflow_ml_pipelines.runtime.stop import Stop, StoppedError
 
-__all__ = ["DatabricksJob"]
+__all__ = ["OVER", "DatabricksJob", "page_url", "seen_end"]
 
-_OVER = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
+OVER = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
+"""States of a run that does not go on."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _FIRST_PAUSE = 0.2
 _GROWTH = 1.5
 _LOOK = 0.2
 _CANCEL_SECONDS = 10.0
 _TRACE_LINES = 30
+_LONGEST_EXIT = 10_000
 
 
 class DatabricksJob:
     """A run of Databricks.
 
+    :param mask: takes secrets out of what it said.
     :ivar run_id: its id there.
     :ivar url: the address of its page.
     """
@@ -45,11 +52,14 @@ class DatabricksJob:
         context: StepContext,
         attempt: int,
         place: Place,
+        *,
         poll_interval: float,
+        mask: Mask,
         log: Log,
     ) -> None:
         self.run_id = int(place.details["run_id"])
         self.url = place.details.get("url", "")
+        self._mask = mask
         self._client = client
         self._context = context
         self._folder = context.folder.attempt_folder(context.step.id, attempt)
@@ -114,7 +124,9 @@ class DatabricksJob:
         while True:
             run = self._run()
             state = _state(run)
-            text = f"{state.get('life_cycle_state', '')} {state.get('state_message') or ''}".strip()
+            text = self._plain(
+                f"{state.get('life_cycle_state', '')} {state.get('state_message') or ''}"
+            ).strip()
             if text != told:
                 told = text
                 self._log(f"run {self.run_id}: {text}")
@@ -136,6 +148,11 @@ class DatabricksJob:
             raise ComputeTargetException(
                 f"run {self.run_id} of step {self._context.step.name!r} is gone from {self._client.url}: somebody has "
                 "deleted it; run the step again"
+            ) from None
+        except ComputeTargetException as error:
+            raise ComputeTargetException(
+                f"{error}\nrun {self.run_id} of step {self._context.step.name!r} may still go on: run the step again, and it is "
+                f"found again; its page: {self.url}"
             ) from None
 
     def _outputs(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -169,8 +186,12 @@ class DatabricksJob:
         lines: list[str] = []
         exited: str | None = None
         for output in outputs:
-            lines += str(output.get("logs") or "").splitlines()
-            exited = (output.get("notebook_output") or {}).get("result", exited)
+            lines += self._plain(output.get("logs") or "").splitlines()
+            notebook = output.get("notebook_output")
+            if isinstance(notebook, dict) and "result" in notebook:
+                exited = self._plain(notebook["result"])
+                if notebook.get("truncated"):
+                    self._log("Databricks kept only the beginning of what the notebook exited with")
         for line in lines:
             on_line("stdout", line)
         if lines:
@@ -182,10 +203,15 @@ class DatabricksJob:
             "schema": 1,
             "run_id": self.run_id,
             "run_page_url": self.url,
-            "state": _state(run),
-            "notebook_exit": exited,
+            "state": {name: self._plain(value) for name, value in _state(run).items()},
+            "notebook_exit": exited if exited is None or len(exited) <= _LONGEST_EXIT else None,
         }
-        store.put(f"{self._folder}/databricks.json", pretty_json(document))
+        store.put(seen_end(self._folder), pretty_json(document))
+
+    def _plain(self, said: Any) -> str:
+        """Return what a run said without secrets and without codes for terminals."""
+        text = str(said).encode("utf-8", "replace").decode()  # JSON may have halves of characters
+        return self._mask.text(_ESCAPES.sub("", text))
 
     def _put(self, path: str, data: bytes) -> None:
         self._context.workspace.store.put(f"{self._folder}/{path}", data)
@@ -197,18 +223,18 @@ class DatabricksJob:
         result = state.get("result_state") or state.get("life_cycle_state")
         said = [f"run {self.run_id} of Databricks ended as {result}"]
         if message := state.get("state_message"):
-            said.append(str(message))
+            said.append(self._plain(message))
         for task in run.get("tasks", ()):
             message = _state(task).get("state_message")
-            if message and message not in said:
-                said.append(str(message))
+            if message and self._plain(message) not in said:
+                said.append(self._plain(message))
             said += self._explain_cluster(task)
         text = ": ".join(said)
         for output in outputs:
             if output.get("error"):
-                text += f"\n{output['error']}"
+                text += f"\n{self._plain(output['error'])}"
             if output.get("error_trace"):
-                text += "\n" + "\n".join(str(output["error_trace"]).splitlines()[-_TRACE_LINES:])
+                text += "\n" + "\n".join(self._plain(output["error_trace"]).splitlines()[-_TRACE_LINES:])
         return f"{text}\nits page: {self.url}" if self.url else text
 
     def _explain_cluster(self, task: Mapping[str, Any]) -> list[str]:
@@ -238,10 +264,21 @@ class DatabricksJob:
         return said
 
 
+def page_url(run: Mapping[str, Any]) -> str:
+    """Return the address of a run's page, "" where it is none that a browser may be sent to."""
+    url = str(run.get("run_page_url") or "")
+    return url if url.startswith(("https://", "http://")) and url.isprintable() and " " not in url else ""
+
+
+def seen_end(folder: str) -> str:
+    """Return what an attempt's folder has as soon as somebody has seen the end of its run."""
+    return f"{folder}/databricks.json"
+
+
 def _state(run: Mapping[str, Any]) -> Mapping[str, Any]:
     state: Mapping[str, Any] = run.get("state") or {}
     return state
 
 
 def _is_over(run: Mapping[str, Any]) -> bool:
-    return _state(run).get("life_cycle_state") in _OVER
+    return _state(run).get("life_cycle_state") in OVER

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from airflow_ml_pipelines.core.databricks.urls import spark_url
-from airflow_ml_pipelines.core.errors import DataError
+from airflow_ml_pipelines.core.errors import DataError, DefinitionError
 from airflow_ml_pipelines.core.keys.key import resolve_arguments, resolve_parameters
 from airflow_ml_pipelines.core.spec import InputPath, OutputPath, Text
 from airflow_ml_pipelines.core.steps.decide import StepContext
@@ -37,6 +37,7 @@ def give(context: StepContext, attempt: int, *, on_databricks: bool, shared: boo
 
     :param shared: whether the cluster sees this machine's folders.
     :raises DataError: where the cluster can't open an input or an output.
+    :raises DefinitionError: where a parameter and an input or output are called the same.
     """
     step, values = context.step, context.run.parameters
     urls = _Urls(context.workspace, on_databricks=on_databricks, shared=shared)
@@ -48,6 +49,11 @@ def give(context: StepContext, attempt: int, *, on_databricks: bool, shared: boo
         with _named(f"output {spec.name!r} of step {step.name!r}"):
             outputs[spec.name] = urls.of(*output_destination(context, spec, attempt))
     ports = {**inputs, **outputs}
+    if both := sorted(ports.keys() & step.parameters.keys()):
+        raise DefinitionError(
+            f"step {step.name!r}: {both[0]!r} is a parameter and an input or output too, and both are widgets: call one "
+            "something else"
+        )
     arguments: list[str] = []
     named: set[str | None] = set()
     for argument in resolve_arguments(step.arguments, values):

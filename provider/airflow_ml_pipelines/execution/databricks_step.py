@@ -9,17 +9,27 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
+
 from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient
 from airflow_ml_pipelines.core.databricks.code import fetch_notebooks, open_shelf
 from airflow_ml_pipelines.core.databricks.notebook import is_notebook
 from airflow_ml_pipelines.core.databricks.request import submit_request, token_of
+from airflow_ml_pipelines.core.databricks.rules import SECRET_REFERENCE
 from airflow_ml_pipelines.core.databricks.upload import notebook_path, upload_snapshot
-from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError
-from airflow_ml_pipelines.core.spec import DEFAULT_ENVIRONMENT, DatabricksSpec, EnvironmentSpec, OutputSpec
+from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError, NotFoundError
+from airflow_ml_pipelines.core.runs.folder import StepDocument
+from airflow_ml_pipelines.core.spec import (
+    DEFAULT_ENVIRONMENT,
+    DatabricksSpec,
+    EnvironmentSpec,
+    OutputSpec,
+    StepSpec,
+)
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.core.stores.credentials import resolve_variables, secret_variables
-from airflow_ml_pipelines.execution.databricks_job import DatabricksJob
+from airflow_ml_pipelines.execution.databricks_job import OVER, DatabricksJob, page_url, seen_end
 from airflow_ml_pipelines.execution.databricks_ports import give
 from airflow_ml_pipelines.execution.handover import (
     HandedOver,
@@ -36,8 +46,9 @@ from airflow_ml_pipelines.execution.targets.databricks import DatabricksTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Place
 from airflow_ml_pipelines.execution.targets.registry import open_target, read_options, used_target
 from airflow_ml_pipelines.execution.targets.spark import SparkOptions, spark_variables
-from airflow_ml_pipelines.execution.targets.spark_stores import store_access
+from airflow_ml_pipelines.execution.targets.spark_stores import hide_conf, store_access
 from airflow_ml_pipelines.runtime.job import Job, JobSource
+from airflow_ml_pipelines.runtime.masking import Mask
 
 __all__ = ["DatabricksKind"]
 
@@ -63,9 +74,12 @@ def DatabricksKind(context: StepContext) -> Kind:  # noqa: N802 - one of the kin
 
 
 def _databricks(context: StepContext) -> DatabricksSpec:
-    databricks = context.step.databricks
-    assert databricks is not None
-    return databricks
+    return _spec(context.step)
+
+
+def _spec(step: StepSpec) -> DatabricksSpec:
+    assert step.databricks is not None
+    return step.databricks
 
 
 class _OnDatabricks:
@@ -79,15 +93,36 @@ class _OnDatabricks:
     def take_over(self, go: Go, log: Log) -> TakenOver | None:
         """Find the run again that was submitted before, or submit it with its token, which starts no second one."""
         context = self._context
-        document = running_attempt(context)
+        began = running_attempt(context)
+        document = began or self._unseen()
         if document is None or document.key != (go.lease.key if go.lease else None):
             return None
         place = read_place(context, document.attempt)
         if place is None or "token" not in place.details:
             return None
         running = self._submit(document.attempt, place, log)
+        if began is None:
+            context.folder.write_step(document)
         log(f"step {context.step.name!r} is found again as run {running.run_id} of Databricks")
         return TakenOver(document, HandedOver(running))
+
+    def _unseen(self) -> StepDocument | None:
+        """Return an attempt that failed since its run could not be seen any more, and whose run goes on or ended well."""
+        context = self._context
+        document = context.folder.read_step(context.step.id)
+        if document is None or document.status != "failed" or not document.attempt:
+            return None
+        folder = context.folder.attempt_folder(context.step.id, document.attempt)
+        place = read_place(context, document.attempt)
+        if place is None or "run_id" not in place.details or context.workspace.store.info(seen_end(folder)):
+            return None
+        try:
+            state = self._target.client().run(int(place.details["run_id"]))["state"]
+        except NotFoundError:
+            return None
+        if state.get("life_cycle_state") in OVER and state.get("result_state") != "SUCCESS":
+            return None
+        return msgspec.structs.replace(document, status="running", error=None, finished=None)
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:
         """Submit an attempt. Its token is written down first, so that whoever comes next finds the run by it."""
@@ -122,11 +157,19 @@ class _OnDatabricks:
                 f"{folder}/request.json", pretty_json(_public(request, _databricks(context)))
             )
             run_id = client.submit(request)
-            url = str(client.run(run_id).get("run_page_url", ""))
+            url = page_url(client.run(run_id))
             place = replace_details(place, {**place.details, "run_id": str(run_id), "url": url})
             write_place(context, attempt, place)
             log(f"submitted run {run_id}: {url}")
-        return DatabricksJob(client, context, attempt, place, self._target.options.poll_interval, log)
+        return DatabricksJob(
+            client,
+            context,
+            attempt,
+            place,
+            poll_interval=self._target.options.poll_interval,
+            mask=Mask(_secrets(context.step)),
+            log=log,
+        )
 
     def _code(self, client: DatabricksClient) -> str:
         context, databricks = self._context, _databricks(self._context)
@@ -171,9 +214,25 @@ def _public(request: dict[str, Any], databricks: DatabricksSpec) -> dict[str, An
     """Return a request as it may be kept: values of variables can be secret."""
     document: dict[str, Any] = json.loads(json.dumps(request))
     for task in document["tasks"]:
-        variables = task.get("new_cluster", {}).get("spark_env_vars", {})
-        variables.update(dict.fromkeys(databricks.spark_env_variables, "***"))
+        cluster = task.get("new_cluster", {})
+        for field, given in _given_to_cluster(databricks).items():
+            secret = given if field == "spark_env_vars" else secret_variables(given)
+            cluster.get(field, {}).update(dict.fromkeys(secret, "***"))
     return document
+
+
+def _given_to_cluster(databricks: DatabricksSpec) -> dict[str, dict[str, str]]:
+    """Return what a step gives its cluster that can be secret, by the field of the request."""
+    return {"spark_env_vars": databricks.spark_env_variables, "spark_conf": databricks.spark_conf}
+
+
+def _secrets(step: StepSpec) -> list[str]:
+    """Return the values that a step's cluster is given and that nobody may see."""
+    found: list[str] = []
+    for field, given in _given_to_cluster(_spec(step)).items():
+        secret = {name: given[name] for name in secret_variables(given)}
+        found += resolve_variables(secret, f"step {step.name!r}, {field}").values()
+    return found
 
 
 class _OnSpark(ScriptKind):
@@ -208,6 +267,12 @@ class _OnSpark(ScriptKind):
         variables = resolve_variables(
             databricks.spark_env_variables, f"step {context.step.name!r}, spark_env_variables"
         )
+        for name, value in variables.items():
+            if SECRET_REFERENCE.search(value):
+                raise DefinitionError(
+                    f"spark_env_variables {name!r}: {value} is a secret of a Databricks workspace, which Spark without it does "
+                    "not know"
+                )
         if databricks.form == "notebook":
             source = replace(source, module=_RUNNER)
             arguments = [json.dumps(given.widgets), _EXITED]
@@ -215,8 +280,10 @@ class _OnSpark(ScriptKind):
             source = replace(source, module=_JAR_RUNNER)
         # Hadoop looks for variables in its own process, and so finds them where that is the driver's
         access = store_access(context.workspace, given.stores if self._options.is_local else ())
+        brought = bring_libraries(context.workspace, context.step)
+        conf = hide_conf(access, databricks.spark_conf, local=self._options.is_local)
         submitted = spark_variables(
-            self._options, bring_libraries(context.workspace, context.step), access.conf
+            self._options, msgspec.structs.replace(brought, spark_conf=conf), access.conf
         )
         return replace(
             job,

@@ -200,7 +200,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if result and value is not None:
         os.makedirs(os.path.dirname(os.path.abspath(result)), exist_ok=True)
-        with open(result, "w", encoding="utf-8") as file:
+        with open(result, "w", encoding="utf-8", errors="replace") as file:
             file.write(value)
     return 0
 

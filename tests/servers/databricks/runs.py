@@ -192,6 +192,8 @@ class Run:
                 "type": "CLOUD_FAILURE",
             }
             reason["parameters"] = {"azure_error_message": faults.no_cluster or "the node is gone"}
+            if isinstance(faults.no_cluster, dict):
+                reason = faults.no_cluster
             cluster = {"cluster_id": self.cluster_id, "state": "TERMINATED", "termination_reason": reason}
             self.runs.clusters[self.cluster_id] = {**self.runs.clusters.get(self.cluster_id, {}), **cluster}
             message = "Cluster was lost." if lost else "Could not launch the cluster."

@@ -29,14 +29,14 @@ class Faults:
     :param plan: what becomes of the next requests, one each: 429, 500, 503, ``reset`` (before it is done), ``lose``
         (it is done, and the answer is lost), the bytes of an answer as they are, "" for nothing.
     :param slow_start: seconds that clusters take to start.
-    :param no_cluster: why no cluster starts.
+    :param no_cluster: why no cluster starts: a text, or a whole ``termination_reason``.
     :param lost_clusters: how many of the next runs lose theirs.
     :param gone: ids of runs that somebody has deleted.
     """
 
     plan: list = field(default_factory=list)
     slow_start: float = 0.0
-    no_cluster: str = ""
+    no_cluster: str | dict = ""
     lost_clusters: int = 0
     gone: set = field(default_factory=set)
 

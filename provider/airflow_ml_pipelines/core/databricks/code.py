@@ -12,6 +12,7 @@ from typing import Protocol
 
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient, open_client
 from airflow_ml_pipelines.core.databricks.notebook import included, is_notebook, join_path
+from airflow_ml_pipelines.core.databricks.request import existing_cluster
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DefinitionError,
@@ -173,11 +174,12 @@ def _digest_library(workspace: Workspace, shelf: Shelf, uri: str) -> str:
 
 
 def _spark_version(databricks: DatabricksSpec, target: ComputeTargetSpec) -> str | None:
-    if databricks.existing_cluster_id and target.type == "databricks":
-        return (
-            str(open_client(target).cluster(databricks.existing_cluster_id).get("spark_version", "")) or None
-        )
-    version = databricks.spark_version or target.options.get("spark_version")
+    options = target.options
+    if target.type == "databricks" and (existing := existing_cluster(databricks, options)):
+        return str(open_client(target).cluster(existing).get("spark_version", "")) or None
+    version = databricks.spark_version or options.get("spark_version")
+    if version is None and target.type == "databricks" and not databricks.serverless:
+        version = (options.get("cluster") or {}).get("spark_version")
     return None if version is None else str(version)
 
 

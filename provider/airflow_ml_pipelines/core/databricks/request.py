@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_ml_pipelines.core.databricks.rules import MACHINES
 from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.spec import DatabricksSpec, StepSpec
 from airflow_ml_pipelines.core.stores.credentials import resolve_variables
 
-__all__ = ["NODE_TYPE", "SPARK_VERSION", "submit_request", "token_of"]
+__all__ = ["NODE_TYPE", "SPARK_VERSION", "existing_cluster", "submit_request", "token_of"]
 
 SPARK_VERSION = "15.4.x-scala2.12"
 """Of new clusters of which nobody says it."""
@@ -56,26 +57,48 @@ def submit_request(
         "idempotency_token": token,
         "tasks": [task],
     }
-    if step.timeout is not None:
+    if step.timeout:
         request["timeout_seconds"] = max(1, round(step.timeout))
-    existing = databricks.existing_cluster_id
     if databricks.serverless:
         _add_serverless(request, task, databricks)
         return request
+    existing = existing_cluster(databricks, defaults)
     if existing is None and not _has_workers(databricks) and not defaults.get("cluster"):
-        existing = defaults.get("existing_cluster_id")
-        if existing is None:
-            raise ComputeTargetException(
-                f"step {step.name!r}: nothing says which cluster it runs on: give it num_workers, min_workers and "
-                f"max_workers, existing_cluster_id or serverless, or give {where} `existing_cluster_id` or `cluster`"
-            )
+        raise ComputeTargetException(
+            f"step {step.name!r}: nothing says which cluster it runs on: give it num_workers, min_workers and "
+            f"max_workers, existing_cluster_id or serverless, or give {where} `existing_cluster_id` or `cluster`"
+        )
     if existing is not None:
+        _check_described(step, databricks, existing, where)
         task["existing_cluster_id"] = existing
     else:
         task["new_cluster"] = _cluster(step, databricks, defaults)
     if databricks.libraries:
         task["libraries"] = [dict(item) for item in databricks.libraries]
     return request
+
+
+def existing_cluster(databricks: DatabricksSpec, defaults: Mapping[str, Any]) -> str | None:
+    """Return the cluster that is there already and that a step runs on; None where it gets a new one, or none."""
+    if databricks.existing_cluster_id is not None:
+        return databricks.existing_cluster_id
+    if databricks.serverless or _has_workers(databricks) or defaults.get("cluster"):
+        return None
+    found = defaults.get("existing_cluster_id")
+    return None if found is None else str(found)
+
+
+def _check_described(step: StepSpec, databricks: DatabricksSpec, existing: str, where: str) -> None:
+    """Refuse what describes a new cluster where the step gets one that is there.
+
+    :raises ComputeTargetException: that names it.
+    """
+    described = [name for name in MACHINES if getattr(databricks, name)]
+    if described and databricks.existing_cluster_id is None:
+        raise ComputeTargetException(
+            f"step {step.name!r}: {', '.join(described)} describe a new cluster, and the step runs on {existing}, the cluster "
+            f"of {where}: say how many workers the new one has (num_workers), or leave them out"
+        )
 
 
 def _code(
@@ -120,7 +143,8 @@ def _cluster(step: StepSpec, databricks: DatabricksSpec, defaults: Mapping[str, 
         cluster["num_workers"] = databricks.num_workers
         cluster.pop("autoscale", None)
     if databricks.spark_conf:
-        cluster["spark_conf"] = {**cluster.get("spark_conf", {}), **databricks.spark_conf}
+        conf = resolve_variables(databricks.spark_conf, f"step {step.name!r}, spark_conf")
+        cluster["spark_conf"] = {**cluster.get("spark_conf", {}), **conf}
     variables = resolve_variables(databricks.spark_env_variables, f"step {step.name!r}, spark_env_variables")
     cluster["spark_env_vars"] = {**_PYTHON, **cluster.get("spark_env_vars", {}), **variables}
     if databricks.init_scripts:

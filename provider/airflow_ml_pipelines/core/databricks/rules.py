@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from airflow_ml_pipelines.core.spec import DatabricksSpec
+from airflow_ml_pipelines.core.stores.credentials import looks_secret
 
-__all__ = ["FORMS", "Wrong", "find_wrong", "make_databricks"]
+__all__ = ["FORMS", "MACHINES", "SECRET_REFERENCE", "Wrong", "find_wrong", "make_databricks"]
 
 FORMS = ("notebook_path", "python_script_path", "python_script_name", "main_class_name")
 """The parameters that say what a step runs, of which it has one."""
 
-_MACHINES = (
+MACHINES = (
     "spark_version",
     "node_type",
     "instance_pool_id",
@@ -24,12 +26,20 @@ _MACHINES = (
     "init_scripts",
     "cluster_log_dbfs_path",
 )
+"""The parameters that describe a new cluster."""
+
+SECRET_REFERENCE = re.compile(r"\{\{secrets/[^/{}]+/[^/{}]+\}\}")
+"""What Databricks itself puts a secret in for, where a cluster starts."""
+
+_SECRET_CONF = re.compile(r"(?i)(^|\.)((account|access|secret|encryption)\.key|secret|password|token)(\.|$)")
+_CLASSES = re.compile(r"(?i)\.(provider|type|class|endpoint|identifier|renewal)(\.|$)")
+_INIT_SCRIPTS = ("dbfs:/", "/", "s3://", "abfss://", "gs://", "file:/")
 _COPIED = (
     "main_class_name",
     "existing_cluster_id",
     "permit_cluster_restart",
     "serverless",
-    *_MACHINES,
+    *MACHINES,
     "run_name",
 )
 _REMOTE = (
@@ -63,6 +73,8 @@ def find_wrong(given: Mapping[str, Any]) -> Iterator[Wrong]:
     there = {name for name, value in given.items() if value not in (None, False, "", (), [], {})}
     yield from _wrong_code(given, there)
     yield from _wrong_cluster(given, there)
+    yield from _wrong_serverless(given, there)
+    yield from _wrong_values(given)
 
 
 def _wrong_code(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]:
@@ -107,7 +119,7 @@ def _wrong_code(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]:
 def _wrong_cluster(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]:
     new = [
         name
-        for name in _MACHINES
+        for name in MACHINES
         if name in there or (name.endswith("_workers") and given.get(name) is not None)
     ]
     for one in ("existing_cluster_id", "serverless"):
@@ -131,6 +143,63 @@ def _wrong_cluster(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]
     if "runconfig" in there and libraries:
         yield Wrong("runconfig", f"brings libraries, and so does {libraries[0]}: give one of the two")
     yield from _wrong_workers(given.get("num_workers"), given.get("min_workers"), given.get("max_workers"))
+
+
+def _wrong_serverless(given: Mapping[str, Any], there: set[str]) -> Iterator[Wrong]:
+    if "serverless" not in there:
+        return
+    if "main_class_name" in there:
+        yield Wrong(
+            "serverless", "runs notebooks and Python scripts, no main classes: give the step a cluster"
+        )
+    for name in ("maven_libraries", "jar_libraries", "egg_libraries", "rcran_libraries"):
+        items = [
+            item for item in given.get(name) or () if not str(getattr(item, "library", item)).endswith(".whl")
+        ]
+        if items and "main_class_name" not in there:
+            yield Wrong(
+                name,
+                "serverless compute has Python packages and wheels alone: leave it out, or give a cluster",
+            )
+    if "notebook_path" in there and {"pypi_libraries", "egg_libraries", "runconfig"} & there:
+        field = next(name for name in ("pypi_libraries", "egg_libraries", "runconfig") if name in there)
+        yield Wrong(
+            field,
+            "a notebook on serverless compute brings its own packages, by %pip: leave it out, or give a cluster",
+        )
+
+
+def _wrong_values(given: Mapping[str, Any]) -> Iterator[Wrong]:
+    for name in ("spark_conf", "spark_env_variables"):
+        for key, value in (given.get(name) or {}).items():
+            if not isinstance(key, str) or not isinstance(value, str | int | float):
+                yield Wrong(name, f"{key!r}: expected text, a number or a truth value, found {value!r}")
+            elif _is_secret(name, key) and not _names_secret(str(value)):
+                yield Wrong(
+                    name,
+                    f"{key!r} looks like a secret, and secrets are never stored: write 'env:NAME', which is taken from the "
+                    "variable NAME of the process that submits the step, or '{{secrets/<scope>/<key>}}', which Databricks "
+                    "fills in",
+                )
+    for path in given.get("init_scripts") or ():
+        if not str(path).startswith(_INIT_SCRIPTS):
+            yield Wrong(
+                "init_scripts",
+                f"expected a path or URL such as /Volumes/…, dbfs:/… or s3://…, found {path!r}",
+            )
+    log = given.get("cluster_log_dbfs_path")
+    if log and not str(log).startswith("dbfs:/"):
+        yield Wrong("cluster_log_dbfs_path", f"expected a path such as dbfs:/logs, found {log!r}")
+
+
+def _is_secret(name: str, key: str) -> bool:
+    if name == "spark_env_variables":
+        return looks_secret(key)
+    return bool(_SECRET_CONF.search(key)) and not _CLASSES.search(key)
+
+
+def _names_secret(value: str) -> bool:
+    return not value or value.startswith("env:") or bool(SECRET_REFERENCE.search(value))
 
 
 def _wrong_workers(count: int | None, least: int | None, most: int | None) -> Iterator[Wrong]:

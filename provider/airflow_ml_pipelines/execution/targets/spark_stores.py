@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from airflow_ml_pipelines.core.databricks.rules import SECRET_REFERENCE
+from airflow_ml_pipelines.core.errors import DefinitionError
+from airflow_ml_pipelines.core.stores.credentials import resolve_variables
 from airflow_ml_pipelines.core.stores.obstore_options import ObjectStoreConfig, read_options
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
-__all__ = ["StoreAccess", "explain_missing", "store_access"]
+__all__ = ["StoreAccess", "explain_missing", "hide_conf", "store_access"]
 
 _VARIABLE = "SPARK_STORE_"
 _OAUTH = "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider"
@@ -66,6 +69,32 @@ def store_access(workspace: Workspace, urls: Iterable[str]) -> StoreAccess:
         elif config is not None and config.kind == "azure":
             _add_azure(access, config)
     return access
+
+
+def hide_conf(access: StoreAccess, conf: Mapping[str, str], *, local: bool) -> dict[str, str]:
+    """Return configuration in which ``env:NAME`` is replaced by what Hadoop puts that variable's value in for.
+
+    :param access: gets the variables.
+    :param local: whether executors are in the driver's own process.
+    :raises DefinitionError: where a value can't be had without Databricks; the text says why.
+    :raises WorkspaceError: where a variable is not set.
+    """
+    found = {}
+    for name, value in conf.items():
+        if SECRET_REFERENCE.search(value):
+            raise DefinitionError(
+                f"spark_conf {name!r}: {value} is a secret of a Databricks workspace, which Spark without it does not know"
+            )
+        if value.startswith("env:"):
+            if not (local and name.startswith("spark.hadoop.")):
+                raise DefinitionError(
+                    f"spark_conf {name!r}: a value from a variable would be in the command line of Spark: without Databricks, "
+                    "only spark.hadoop.… can have one, and only with a local master"
+                )
+            found[name] = _hide(access, resolve_variables({name: value}, "spark_conf")[name])
+        else:
+            found[name] = value
+    return found
 
 
 def _add_s3(access: StoreAccess, config: ObjectStoreConfig) -> None:
