@@ -119,8 +119,10 @@ def test_a_killed_worker_s_run_is_found_again_and_submitted_once(project):
 
 def test_an_answer_to_a_submission_that_is_lost_starts_no_second_run(project):
     run = prepared(project)
-    project.server.fail(Faults(plan=["", "lose"]))  # the notebook's source, the submission
+    before = len(project.server.requests)
+    project.server.fail(Faults(plan=["lose"]))
     assert clean(project, run).status == "finished"
+    assert project.server.requests[before:][:2] == ["POST /api/2.2/jobs/runs/submit"] * 2
     assert len(project.server.runs.runs) == 1
 
 
@@ -139,6 +141,15 @@ def test_a_token_that_ends_in_the_middle_starts_no_second_run(project):
     document = clean(project, run)
     assert (failed.status, document.status, document.error) == ("failed", "finished", None)
     assert document.attempt == failed.attempt
+    assert len(project.server.runs.runs) == 1
+
+
+def test_a_submission_whose_answers_are_all_lost_starts_one_run(project):
+    run = prepared(project)
+    project.server.fail(Faults(plan=["lose"] * 10))
+    with pytest.raises(MlPipelinesError, match="can't be reached"):
+        clean(project, run)
+    assert clean(project, run).status == "finished"
     assert len(project.server.runs.runs) == 1
 
 

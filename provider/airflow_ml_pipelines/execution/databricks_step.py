@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +19,12 @@ from airflow_ml_pipelines.core.databricks.notebook import is_notebook
 from airflow_ml_pipelines.core.databricks.request import submit_request, token_of
 from airflow_ml_pipelines.core.databricks.rules import SECRET_REFERENCE
 from airflow_ml_pipelines.core.databricks.upload import notebook_path, upload_snapshot
-from airflow_ml_pipelines.core.errors import ComputeTargetException, DefinitionError, NotFoundError
+from airflow_ml_pipelines.core.errors import (
+    ComputeTargetException,
+    DefinitionError,
+    MlPipelinesError,
+    NotFoundError,
+)
 from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import (
     DEFAULT_ENVIRONMENT,
@@ -107,15 +113,20 @@ class _OnDatabricks:
         return TakenOver(document, HandedOver(running))
 
     def _unseen(self) -> StepDocument | None:
-        """Return an attempt that failed since its run could not be seen any more, and whose run goes on or ended well."""
+        """Return an attempt that failed since its run could not be seen any more.
+
+        Its run goes on, or has ended well, or nobody knows whether it was submitted; its token starts no second one then.
+        """
         context = self._context
         document = context.folder.read_step(context.step.id)
         if document is None or document.status != "failed" or not document.attempt:
             return None
         folder = context.folder.attempt_folder(context.step.id, document.attempt)
         place = read_place(context, document.attempt)
-        if place is None or "run_id" not in place.details or context.workspace.store.info(seen_end(folder)):
+        if place is None or context.workspace.store.info(seen_end(folder)):
             return None
+        if "run_id" not in place.details:
+            return msgspec.structs.replace(document, status="running", error=None, finished=None)
         try:
             state = self._target.client().run(int(place.details["run_id"]))["state"]
         except NotFoundError:
@@ -157,8 +168,12 @@ class _OnDatabricks:
                 f"{folder}/request.json", pretty_json(_public(request, _databricks(context)))
             )
             run_id = client.submit(request)
-            url = page_url(client.run(run_id))
-            place = replace_details(place, {**place.details, "run_id": str(run_id), "url": url})
+            place = replace_details(place, {**place.details, "run_id": str(run_id)})
+            write_place(context, attempt, place)
+            url = ""
+            with suppress(MlPipelinesError):  # who follows the run says what is wrong
+                url = page_url(client.run(run_id))
+            place = replace_details(place, {**place.details, "url": url})
             write_place(context, attempt, place)
             log(f"submitted run {run_id}: {url}")
         return DatabricksJob(
