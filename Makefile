@@ -29,7 +29,7 @@ test-unit: $(VENV)/.ready $(SERVERS)/.ready ## tests without an Airflow server
 	$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 
 test-system: $(VENV)/.ready $(SERVERS)/.ready $(SPARK_JARS)/.ready ## tests that start an Airflow or take minutes
-	$(BIN)/python -m pytest -m system $(ARGS)
+	$(BIN)/python -m pytest -m system -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-oldest: $(OLDEST)/.ready $(SERVERS)/.ready ## tests with the oldest Airflow that is supported
 	$(OLDEST)/bin/python -m pytest -m "not system or oldest" $(ARGS)

@@ -17,6 +17,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_TOGETHER = {
+    "test_compose": "engine",
+    "test_containers_on_a_scheduler": "engine",
+    "test_docker_target": "engine",
+    "test_kubernetes_server": "engine",
+    "test_kubernetes_target": "engine",
+}
+"""Files of tests that share what there can be only one of on a machine: here a Docker engine, with its network."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let processes that run tests side by side (``--dist loadfile``) take whole files, and some files together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return _TOGETHER.get(Path(file).stem, file)
+
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let no system test fail for what another has left to the garbage collector; the summary still tells of it."""

@@ -272,3 +272,12 @@ def test_extras_of_pyproject_name_packages_of_the_documentation():
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     text = (PROJECT / "docs/dependencies.md").read_text()
     assert [name for name in extras if f"`{name}`" not in text] == []
+
+
+def test_files_that_need_a_docker_engine_are_run_by_one_process():
+    tests = PROJECT / "tests"
+    needing = {
+        file.stem for file in (tests / "system").rglob("test_*.py") if "docker_url" in file.read_text("utf-8")
+    }
+    together = (tests / "conftest.py").read_text("utf-8")
+    assert [name for name in sorted(needing) if f'"{name}": "engine"' not in together] == []
