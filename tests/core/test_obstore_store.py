@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.request
 
 import obstore
 import pytest
@@ -38,6 +39,19 @@ def test_a_bucket_that_is_missing_is_named(server, tmp_path):
             act()
         assert not isinstance(caught.value, NotFoundError)
     assert not (tmp_path / "b").exists()
+
+
+def test_the_mark_of_a_folder_is_no_object(s3, tmp_path):
+    bucket = s3.bucket("objects").removeprefix("s3://")
+    store = open_store(f"s3://{bucket}/{tmp_path.name}", **s3.options)
+    store.put("a/empty", b"")
+    store.put("a/b/x", b"x")
+    for mark in ("a/", "a/b/", "alone/"):  # as the console of S3 makes them
+        address = f"{s3.endpoint}/{bucket}/{tmp_path.name}/{mark}"
+        urllib.request.urlopen(urllib.request.Request(address, method="PUT")).close()
+    assert {info.path for info in store.walk()} == {"a/empty", "a/b/x"}
+    assert {info.path for info in store.walk("a")} == {"a/empty", "a/b/x"}
+    assert list(store.walk("alone")) == []
 
 
 def test_wrong_credentials_are_told_and_not_repeated(azurite):

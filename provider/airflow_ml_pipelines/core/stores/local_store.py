@@ -23,7 +23,7 @@ from airflow_ml_pipelines.core.errors import (
 from airflow_ml_pipelines.core.files.walk import ASIDE, Trail, extend_trail
 from airflow_ml_pipelines.core.stores.store import CLOCK, ObjectInfo, check_path
 
-__all__ = ["LocalStore", "local_info", "local_version", "unwritable"]
+__all__ = ["LocalStore", "local_info", "local_version", "put_in_place", "unwritable"]
 
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -205,6 +205,16 @@ class LocalStore:
         finally:
             with suppress(OSError):
                 os.unlink(aside)
+
+
+def put_in_place(aside: str, target: str) -> None:
+    """Let a file that is complete take its place; folders without a file do not keep it from it."""
+    try:
+        os.replace(aside, target)
+    except IsADirectoryError:
+        for folder, _, _ in os.walk(target, topdown=False):
+            os.rmdir(folder)
+        os.replace(aside, target)
 
 
 def unwritable(target: str, error: OSError) -> StoreError:

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,11 +108,21 @@ class ObstoreStore:
         folder = check_path(path)
         with self.errors(path, "listed"):
             for metas in obstore.list(self.client, folder or None, chunk_size=_LISTED):
+                marks = {"", folder, *self._folder_marks(metas)}
                 for meta in metas:
                     name = meta["path"]
-                    # some tools mark a folder with an object of its name
-                    if name not in ("", folder) and (unfinished or not is_unfinished(name)):
+                    if name not in marks and (unfinished or not is_unfinished(name)):
                         yield self._told(name, meta)
+
+    def _folder_marks(self, metas: Sequence[ObjectMeta]) -> Iterator[str]:
+        """Yield which empty objects are marks of folders, as consoles make them: their names end with a slash.
+
+        obstore shows such a name without it, by which no object is to be had. It leaves out those of Azure by itself.
+        """
+        empty = [meta["path"] for meta in metas if not meta["size"] and meta["path"]]
+        if empty and self.config.kind != "azure":
+            infos = each(self, self.info, empty)
+            yield from (path for path, info in zip(empty, infos, strict=True) if info is None)
 
     def folders(self, path: str = "") -> list[str]:
         folder = check_path(path)

@@ -12,7 +12,7 @@ from typing import Final
 from airflow_ml_pipelines.core.files.digest import digest_bytes, digest_file
 from airflow_ml_pipelines.core.files.walk import ASIDE
 from airflow_ml_pipelines.core.progress import advance, unmeasured
-from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version, unwritable
+from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version, put_in_place, unwritable
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE
 
@@ -47,7 +47,7 @@ class LocalCopier:
         write = self._small if copy.info.size <= PIECE else self._large
         try:
             digest = _as_known(copy, write(copy, source, aside))
-            os.replace(aside, target)
+            put_in_place(aside, target)
             return Copied(copy, digest, local_version(os.stat(target)))
         except BaseException as error:
             with suppress(OSError):

@@ -12,9 +12,11 @@ from airflow_ml_pipelines.core.files.statcache import StatCache
 from airflow_ml_pipelines.core.keys.fingerprint import recall_digests
 from airflow_ml_pipelines.core.stores.locations import Found
 from airflow_ml_pipelines.core.stores.meta import is_strong
+from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store, is_unfinished, join
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy
 from airflow_ml_pipelines.core.transfer.journal import Entry
+from airflow_ml_pipelines.core.transfer.names import refuse_names
 from airflow_ml_pipelines.core.transfer.pieces import is_md5
 from airflow_ml_pipelines.core.transfer.services import identity, service_copier
 
@@ -121,7 +123,7 @@ def _type_of(store: Store, path: str) -> FileType | None:
 
 
 def list_copies(source: Sequence[Found], place: Place, cache: StatCache) -> list[Copy]:
-    """Return what is to lie at a place. :raises DataError: where two files have one name."""
+    """Return what is to lie at a place. :raises DataError: where two files have one name, or a place can't have one."""
     copies: dict[str, Copy] = {}
     for found in source:
         digests = recall_digests(found, cache)
@@ -138,32 +140,31 @@ def list_copies(source: Sequence[Found], place: Place, cache: StatCache) -> list
                 )
             target = place.path if place.single else join(place.path, name)
             copies[name] = Copy(found.store, name, info, target, digest)
-    _refuse_nested(copies, place)
+    refuse_names(copies, place.store, place.label)
     return list(copies.values())
-
-
-def _refuse_nested(copies: Mapping[str, Copy], place: Place) -> None:
-    """Refuse a file that is a folder as well, as an object store can have it and a file system can't."""
-    if place.store.local_path("") is None:
-        return
-    for name in copies:
-        folder = name
-        while folder := folder.rpartition("/")[0]:
-            if folder in copies:
-                raise DataError(
-                    f"{folder!r} of the source is a file, and the folder of {name!r}: {place.label} can't have both"
-                )
 
 
 def refuse_overlap(source: Sequence[Found], place: Place) -> None:
     """Refuse a source that the destination lies in, or the other way round. :raises DataError: naming both."""
-    there = join(place.store.url, place.path) + "/"
+    there = _whole_path(place.store, place.path)
     for found in source:
-        here = join(found.store.url, found.base if found.kind == "glob" else found.path) + "/"
+        here = _whole_path(found.store, found.base if found.kind == "glob" else found.path)
         if here.startswith(there) or there.startswith(here):
             raise DataError(
                 f"{place.label} can't be the destination of {found.where}: one is, or lies in, the other"
             )
+
+
+def _whole_path(store: Store, path: str) -> str:
+    """Return what a place is called that may have several names: by links, or by the schemes of its URL."""
+    local = store.local_path(path)
+    if local is not None:
+        return os.path.join(os.path.realpath(local), "")
+    if isinstance(store, ObstoreStore):
+        config = store.config
+        server = [config.kind, *(str(config.settings.get(name)) for name in ("endpoint", "account_name"))]
+        return "/".join([*server, config.bucket, join(config.prefix, path)]).rstrip("/") + "/"
+    return join(store.url, path) + "/"
 
 
 def plan_transfer(
@@ -233,13 +234,33 @@ def _known(copy: Copy, there: ObjectInfo | None, entry: Entry | None, is_service
     return None
 
 
-def refuse_extra(plan: TransferPlan) -> None:
-    """Refuse files in the destination's folder that no transfer brought there. :raises DataError: naming some."""
-    if not plan.extra:
+def refuse_extra(plan: TransferPlan, *, delete_extra: bool) -> None:
+    """Refuse files in the destination's folder that no transfer brought there.
+
+    :param delete_extra: whether they are to be removed: then only those that lie elsewhere, where a link leads to.
+    :raises DataError: naming some.
+    """
+    extra = [path for path in plan.extra if not delete_extra or _is_beyond_link(plan.place, path)]
+    if not extra:
         return
-    shown = ", ".join(sorted(plan.extra)[:_SHOWN])
-    more = f" and {len(plan.extra) - _SHOWN} more" if len(plan.extra) > _SHOWN else ""
+    shown = ", ".join(sorted(extra)[:_SHOWN])
+    more = f" and {len(extra) - _SHOWN} more" if len(extra) > _SHOWN else ""
+    if delete_extra:
+        raise DataError(
+            f"{plan.place.label} has files that are not in the source, and that lie where a link leads to: {shown}{more}. "
+            "They are not removed: remove the link"
+        )
     raise DataError(
         f"{plan.place.label} has files that are not in the source and that no transfer has brought: {shown}{more}. Take "
         "another folder, remove them, or let the transfer remove them with delete_extra"
     )
+
+
+def _is_beyond_link(place: Place, path: str) -> bool:
+    """Return whether a folder on the way from a place to a file there is a link."""
+    folder = path
+    while len(folder := folder.rpartition("/")[0]) > len(place.path):
+        local = place.store.local_path(folder)
+        if local is not None and local.is_symlink():
+            return True
+    return False

@@ -46,8 +46,7 @@ def copy_share(
     :param shard: from 0 on.
     """
     whole = plan_transfer(copies, place, journal.read(), mark)
-    if not delete_extra:
-        refuse_extra(whole)
+    refuse_extra(whole, delete_extra=delete_extra)
     share = {copy.name for copy in divide(copies, shards)[shard]}
     todo = tuple(copy for copy in whole.todo if copy.name in share)
     log(f"share {shard + 1} of {shards}: {len(todo)} of {len(share)} files are to be copied to {place.label}")

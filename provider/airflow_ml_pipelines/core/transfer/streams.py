@@ -15,7 +15,7 @@ import obstore
 from airflow_ml_pipelines.core.errors import NotFoundError, StoreError
 from airflow_ml_pipelines.core.files.digest import Digester, digest_file
 from airflow_ml_pipelines.core.progress import advance, unmeasured
-from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version
+from airflow_ml_pipelines.core.stores.local_store import LocalStore, local_version, put_in_place
 from airflow_ml_pipelines.core.stores.obstore_store import ObstoreStore, object_version
 from airflow_ml_pipelines.core.transfer.copies import Copied, Copy, OnCopied, changed, differs, unreadable
 from airflow_ml_pipelines.core.transfer.pieces import PIECE, Passing, piece_size
@@ -113,7 +113,7 @@ class StreamCopier:
         if there != (digest, copy.info.size):
             raise differs(copy, self._target)
         written = os.stat(aside)
-        os.replace(aside, target)
+        put_in_place(aside, target)
         return Copied(copy, digest, local_version(written))
 
     async def _sent(self, copy: Copy, target: ObstoreStore, put: Any, passing: Passing) -> Copied:

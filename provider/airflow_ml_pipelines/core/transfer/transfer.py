@@ -60,8 +60,7 @@ def transfer_files(
         transfer to the same place.
     """
     plan = plan_transfer(copies, place, journal.read(), mark)
-    if not delete_extra:
-        refuse_extra(plan)
+    refuse_extra(plan, delete_extra=delete_extra)
     removed = (*plan.obsolete, *plan.extra)
     log(_story(plan, len(removed)))
     for _ in each(place.store, place.store.delete, (*plan.leftovers, *removed)):
