@@ -12,38 +12,37 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from airflow_ml_pipelines.core.databases.kinds import is_database
 from airflow_ml_pipelines.core.documents import write_document
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
-    StoreError,
     WorkspaceError,
     did_you_mean,
 )
-from airflow_ml_pipelines.core.keeping.tombstones import claim
-from airflow_ml_pipelines.core.layout import outputs_folder, owner_of
+from airflow_ml_pipelines.core.layout import outputs_folder
 from airflow_ml_pipelines.core.runs.folder import Origin
 from airflow_ml_pipelines.core.spec import Data, EnvironmentSpec
-from airflow_ml_pipelines.core.stores.connections import connection_options
 from airflow_ml_pipelines.core.stores.credentials import (
-    check_environment,
     check_options,
-    check_url,
-    resolve_credentials,
-    variable_name,
 )
 from airflow_ml_pipelines.core.stores.open import open_store
-from airflow_ml_pipelines.core.stores.store import Store, join
+from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.core.workspaces import registry
+from airflow_ml_pipelines.core.workspaces.datasets import Datasets
+from airflow_ml_pipelines.core.workspaces.environments import Environments
 from airflow_ml_pipelines.core.workspaces.identity import find_identity, make_identity
-from airflow_ml_pipelines.core.workspaces.named import FRESH, Named, spec_content
+from airflow_ml_pipelines.core.workspaces.named import FRESH, Named
 from airflow_ml_pipelines.core.workspaces.registry import ComputeTargetSpec, DatasetRecord, DatastoreSpec
 from airflow_ml_pipelines.core.workspaces.server import AirflowServer
+from airflow_ml_pipelines.core.workspaces.stores import (
+    OpenStores,
+    canonical_url,
+    checked_datastore,
+    datastore_options,
+    is_local_url,
+)
 
 if TYPE_CHECKING:
     from airflow_ml_pipelines.core.databases.database import Database
@@ -71,8 +70,6 @@ LOCAL_TARGET = "local"
 
 IdentifyImage = Callable[[ComputeTargetSpec, str], str]
 """Returns the name by digest of the image that a name stands for now, as a compute target has it."""
-
-_CURATED = "AzureML-"
 
 
 def default_cache_directory() -> Path:
@@ -121,15 +118,22 @@ class Workspace:
         self.lease_seconds = lease_seconds
         self.cache_directory = cache_directory or default_cache_directory()
         self._identify_image = identify_image
-        self._root = _checked(root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root)))
+        self._root = checked_datastore(
+            root if isinstance(root, DatastoreSpec) else DatastoreSpec("root", str(root))
+        )
         self._where = f"workspace {name!r} ({file or self._root.url})"
         self._lock = threading.RLock()
-        self._stores: dict[bytes, Store] = {}
+        self._stores = OpenStores()
         self._stat_cache: StatCache | None = None
         self._identity: str | None = None
         self._defaults: tuple[float, str | None] | None = None
-        self._environments = {spec.name: spec for spec in environments}
-        stores = (self._below_root(BLOB_STORE), self._below_root(FILE_STORE), *map(_checked, datastores))
+        self._environments = Environments(environments, lambda: self.store, self._where)
+        self._datasets = Datasets(lambda: self.store, self.find_identity, self._where)
+        stores = (
+            self._below_root(BLOB_STORE),
+            self._below_root(FILE_STORE),
+            *map(checked_datastore, datastores),
+        )
         self._datastores: Named[DatastoreSpec] = Named(
             registry.DatastoreDocument,
             stores,
@@ -173,7 +177,7 @@ class Workspace:
     @property
     def store(self) -> Store:
         """The root."""
-        return self._open(self._root, "the workspace's root")
+        return self._stores.open(self._root, "the workspace's root")
 
     @property
     def identity(self) -> str:
@@ -222,11 +226,11 @@ class Workspace:
         :raises WorkspaceError: where there is none of that name, or it can't be opened.
         """
         spec = self.datastore_spec(name)
-        return self._open(spec, f"datastore {spec.name!r}")
+        return self._stores.open(spec, f"datastore {spec.name!r}")
 
     def is_own(self, name: str) -> bool:
         """Return whether a datastore is one of those that lie under the root: no other workspace writes there."""
-        return _canonical_url(self.datastore_spec(name).url) == _canonical_url(self._below_root(name).url)
+        return canonical_url(self.datastore_spec(name).url) == canonical_url(self._below_root(name).url)
 
     def outputs_folder(self, name: str) -> str:
         """Return the folder of a datastore in which attempts get folders of their own, whoever else uses it."""
@@ -245,11 +249,11 @@ class Workspace:
             )
         from airflow_ml_pipelines.core.databases.database import open_database
 
-        return open_database(spec.url, _options(spec, what), what)
+        return open_database(spec.url, datastore_options(spec, what), what)
 
     def open(self, spec: DatastoreSpec) -> Store:
         """Open a datastore that need not be registered. :raises WorkspaceError: where it can't be opened."""
-        return self._open(spec, f"datastore {spec.name!r}")
+        return self._stores.open(spec, f"datastore {spec.name!r}")
 
     def datastore_url(self, name: str | None = None) -> str:
         """Return a datastore's URL as its store has it, without opening it (which may need credentials).
@@ -257,25 +261,25 @@ class Workspace:
         :raises WorkspaceError: where there is none of that name.
         """
         url = self.datastore_spec(name).url
-        return open_store(url).url if _is_local(url) else url
+        return open_store(url).url if is_local_url(url) else url
 
     def open_url(self, url: str) -> Store:
         """Open a store by its URL, with the credentials of the root or the datastore that has this URL, if any."""
-        wanted = _canonical_url(url)
+        wanted = canonical_url(url)
         for spec in (self._root, *self.datastores().values()):
-            if _canonical_url(spec.url) == wanted:
-                return self._open(spec, f"datastore {spec.name!r}")
-        return self._open(DatastoreSpec(url, url), f"store {url!r}")
+            if canonical_url(spec.url) == wanted:
+                return self._stores.open(spec, f"datastore {spec.name!r}")
+        return self._stores.open(DatastoreSpec(url, url), f"store {url!r}")
 
     def store_options(self, url: str) -> dict[str, Any]:
         """Return what the store at a URL is opened with, credentials included, for a process elsewhere.
 
         :raises WorkspaceError: where a connection or variable is missing.
         """
-        wanted = _canonical_url(url)
+        wanted = canonical_url(url)
         for spec in (self._root, *self.datastores().values()):
-            if _canonical_url(spec.url) == wanted:
-                return _options(spec, f"datastore {spec.name!r}")
+            if canonical_url(spec.url) == wanted:
+                return datastore_options(spec, f"datastore {spec.name!r}")
         return {}
 
     def register_datastore(self, spec: DatastoreSpec) -> DatastoreSpec:
@@ -286,7 +290,7 @@ class Workspace:
         if not spec.name or not spec.url:
             raise WorkspaceError(f"a datastore needs a name and a URL to be registered: {spec}")
         absolute = spec.url if "://" in spec.url else str(Path(spec.url).absolute())
-        return self._datastores.register(_checked(replace(spec, url=absolute)))
+        return self._datastores.register(checked_datastore(replace(spec, url=absolute)))
 
     @property
     def default_datastore(self) -> str:
@@ -360,14 +364,12 @@ class Workspace:
 
     def environments(self) -> Mapping[str, EnvironmentSpec]:
         """Return the latest version of every environment by its name."""
-        found = registry.find_latest(self.store, registry.EnvironmentDocument)
-        registered = {document.environment.name: document.environment for document in found}
-        return MappingProxyType({**registered, **self._environments})
+        return self._environments.all()
 
     @property
     def declared_environments(self) -> Mapping[str, EnvironmentSpec]:
         """The environments that are known without a look at the root."""
-        return MappingProxyType(self._environments)
+        return self._environments.fixed
 
     def environment(self, name: str, version: str | int | None = None) -> EnvironmentSpec:
         """Return an environment by its name, or by ``name:version``.
@@ -377,23 +379,7 @@ class Workspace:
 
         :raises WorkspaceError: where there is none of that name and version.
         """
-        if version is None and ":" in name:
-            name, _, version = name.rpartition(":")
-        fixed = self._environments.get(name)
-        if fixed is not None:
-            if version not in (None, "latest"):
-                raise WorkspaceError(
-                    f"environment {name!r} has no version {version}: {self._where} has it, without versions"
-                )
-            return fixed
-        found = registry.read_version(self.store, registry.EnvironmentDocument, name, version, self._where)
-        if found is not None:
-            return found.environment
-        if name.startswith(_CURATED):
-            return EnvironmentSpec(name=name)
-        raise WorkspaceError(
-            f"there is no environment {name!r} in {self._where}.{did_you_mean(name, self.environments())}"
-        )
+        return self._environments.get(name, version)
 
     def register_environment(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """Register an environment under its name; return it with its version.
@@ -402,47 +388,24 @@ class Workspace:
 
         :raises WorkspaceError: where it has a secret in it, or the name is one that the workspace file has.
         """
-        if not spec.name or ":" in spec.name:
-            raise WorkspaceError(
-                f"an environment needs a name without ':' to be registered, not {spec.name!r}"
-            )
-        check_environment(spec, f"environment {spec.name!r}")
-        if spec.name in self._environments:
-            raise WorkspaceError(
-                f"environment {spec.name!r} can't be registered: {self._where} has one of that name; "
-                "take another name, or change it there"
-            )
-        return registry.add_version(
-            self.store,
-            registry.EnvironmentDocument,
-            spec.name,
-            same=lambda known: known.environment.digest == spec.digest,
-            make=lambda number: registry.EnvironmentDocument(
-                environment=msgspec.structs.replace(spec, version=str(number)), created=time.time()
-            ),
-        ).environment
+        return self._environments.register(spec)
 
     # --- datasets ------------------------------------------------------------------------------------------------
 
     def datasets(self) -> Mapping[str, DatasetRecord]:
         """Return the latest version of every dataset by its name."""
-        return MappingProxyType({item.name: item for item in registry.find_latest(self.store, DatasetRecord)})
+        return self._datasets.all()
 
     def dataset_versions(self, name: str) -> list[int]:
         """Return the versions of a dataset, the oldest first; none where there is no such dataset."""
-        return registry.find_versions(self.store, DatasetRecord, name)
+        return self._datasets.versions(name)
 
     def dataset(self, name: str, version: str | int | None = None) -> DatasetRecord:
         """Return a registered dataset; the latest version for None.
 
         :raises WorkspaceError: where there is none of that name and version.
         """
-        found = registry.read_version(self.store, DatasetRecord, name, version, self._where)
-        if found is not None:
-            return found
-        raise WorkspaceError(
-            f"there is no dataset {name!r} in {self._where}.{did_you_mean(name, self.datasets())}"
-        )
+        return self._datasets.get(name, version)
 
     def register_dataset(
         self,
@@ -463,84 +426,19 @@ class Workspace:
         :param files: see :class:`DatasetRecord`, as for ``size`` and ``origin``.
         :raises WorkspaceError: where a URL has a secret in it, and where the data is being removed.
         """
-        if not name:
-            raise WorkspaceError("a dataset needs a name to be registered")
-        for location in data.locations:
-            if location.datastore is None:
-                check_url(location.path, f"dataset {name!r}")
-        self._claim(name, data)
-        record = registry.add_version(
-            self.store,
-            DatasetRecord,
+        return self._datasets.register(
             name,
-            same=lambda known: known.data == data and known.digest == manifest_digest,
-            make=lambda number: DatasetRecord(
-                name=name,
-                version=number,
-                data=data,
-                digest=manifest_digest,
-                files=files,
-                size=size,
-                origin=origin,
-                description=description,
-                tags=dict(tags or {}),
-                created=time.time(),
-            ),
+            data,
+            digest=manifest_digest,
+            description=description,
+            tags=dict(tags or {}),
+            files=files,
+            size=size,
+            origin=origin,
         )
-        self._claim(name, data)  # now that others can see what it needs
-        return record
 
     # --- inside --------------------------------------------------------------------------------------------------
-
-    def _claim(self, name: str, data: Data) -> None:
-        paths = [join(location.path) for location in data.locations if location.datastore is not None]
-        identity = self.find_identity() if any(path.startswith("outputs/") for path in paths) else None
-        owners = {owner for path in paths if (owner := owner_of(path, identity)) is not None}
-        if lost := claim(self.store, owners):
-            raise WorkspaceError(
-                f"dataset {name!r} can't be registered: its data is removed by `ml-pipelines gc`, since it was not used "
-                f"for long ({', '.join(sorted(lost))}); make it again"
-            )
 
     def _below_root(self, name: str) -> DatastoreSpec:
         url = self._root.url
         return replace(self._root, name=name, url=f"{url if url.endswith('/') else url + '/'}data/{name}")
-
-    def _open(self, spec: DatastoreSpec, what: str) -> Store:
-        key = spec_content(spec)
-        if is_database(spec.url):
-            raise WorkspaceError(
-                f"{what} is a database and has no files: ask it with Dataset.Tabular.from_sql_query, or with `query:`"
-            )
-        with self._lock:
-            store = self._stores.get(key)
-            if store is None:
-                try:
-                    store = open_store(spec.url, **_options(spec, what))
-                except StoreError as error:
-                    raise WorkspaceError(f"{what} can't be opened: {error}") from error
-                self._stores[key] = store
-            return store
-
-
-def _checked(spec: DatastoreSpec) -> DatastoreSpec:
-    what = f"datastore {spec.name!r}"
-    check_url(spec.url, what)
-    check_options(spec.options, what)
-    for option, reference in spec.credentials.items():
-        variable_name(reference, f"{what}, credential {option!r}")
-    return spec
-
-
-def _options(spec: DatastoreSpec, what: str) -> dict[str, Any]:
-    """Return what opens a datastore. It has secrets."""
-    options = connection_options(spec.connection, what, spec.url) if spec.connection else {}
-    return {**options, **spec.options, **resolve_credentials(spec.credentials, what)}
-
-
-def _is_local(url: str) -> bool:
-    return "://" not in url or url.startswith("file://")
-
-
-def _canonical_url(url: str) -> str:
-    return open_store(url).url if _is_local(url) else url.rstrip("/")
