@@ -25,6 +25,7 @@ from airflow_ml_pipelines.core.runs.place import read_place
 from airflow_ml_pipelines.core.spec import StepSpec
 from airflow_ml_pipelines.core.steps.decide import Go, Hit, Outcome, StepContext, open_step
 from airflow_ml_pipelines.core.stores.store import join
+from airflow_ml_pipelines.core.workspaces.registry import dataset_uri
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import task_url
 
@@ -191,7 +192,7 @@ def with_archive(context: StepContext) -> StepContext:
 
 def dataset_asset(name: str) -> Any:
     """Return the Airflow asset that a dataset of a workspace is."""
-    return Asset(name=name, uri=f"ml-pipelines://datasets/{quote(name, safe='')}")
+    return Asset(name=name, uri=dataset_uri(name))
 
 
 def reused_from_url(workspace: Workspace, origin: Origin | None, *, run_only: bool = False) -> str:

@@ -235,6 +235,9 @@ def test_a_dataset_has_versions_a_profile_and_a_difference(client, workspace):
     assert "+ column z" in texts(page)
     profile = client.get(f"{UI}/datasets/rows/1")
     assert re.search(r"x BIGINT 2 0 2 1 ", texts(profile))
+    assert "First rows x y 1 &lt;b&gt; 2 b " in re.sub(r"\s+", " ", texts(profile)).replace(
+        "<b>", "&lt;b&gt;"
+    )
     assert "<b>" not in profile.text
     assert HOSTILE not in profile.text
     assert client.get(f"{UI}/datasets/rows/9").status_code == 404

@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.connections import Connection, set_connection_source
 from airflow_ml_pipelines.testing import LocalAirflow
 from airflow_ml_pipelines.workspace_file import load_workspace
+from dag_factory.cli import main
 
 WORKSPACE = """\
 name: {name}
@@ -128,3 +130,26 @@ def test_a_new_version_of_a_dataset_starts_what_waits_for_it(started, name):
     versions = load_workspace(dags / name).dataset_versions(f"{name}-data")
     assert {extra["version"] for extra in extras} <= set(versions)
     assert all(len(extra["digest"]) == 64 for extra in extras)
+
+
+def test_a_version_that_the_command_line_announces_starts_what_waits_for_it(started, monkeypatch, capsys):
+    airflow, dags = started
+    dag_id = "s3_waits"
+    airflow.wait_for_dag(dag_id)
+    path = f"/api/v2/dags/{dag_id}/dagRuns?run_type=asset_triggered"
+    before = {run["dag_run_id"] for run in airflow.request("GET", path)["dag_runs"]}
+    workspace = load_workspace(dags / "s3")
+    workspace.datastore().put("by-hand/b.txt", b"by hand")
+    data = Data(locations=(Location(datastore=workspace.default_datastore, path="by-hand"),))
+    record = workspace.register_dataset("s3-data", data)
+    monkeypatch.setenv("AIRFLOW_API_URL", airflow.url)
+    monkeypatch.setenv("AIRFLOW_API_TOKEN", airflow.request("GET", "/auth/token")["access_token"])
+    assert main(["datasets", "s3-data", "--announce", "--workspace", str(dags / "s3")]) == 0
+    assert f"Airflow knows of version {record.version}" in capsys.readouterr().err
+    until = time.monotonic() + 120
+    while not (new := {run["dag_run_id"] for run in airflow.request("GET", path)["dag_runs"]} - before):
+        assert time.monotonic() < until, "waited for in vain"
+        time.sleep(0.5)
+    assert airflow.wait_for_run(dag_id, max(new)) == "success"
+    events = airflow.request("GET", "/api/v2/assets/events?name_pattern=s3-data&order_by=-timestamp")
+    assert record.version in [event["extra"]["version"] for event in events["asset_events"]]

@@ -144,6 +144,10 @@ class Table:
         """Return all rows."""
         return self._rows(self._sql)
 
+    def head(self, count: int) -> list[tuple[Any, ...]]:
+        """Return the first rows."""
+        return self._rows(f"SELECT * FROM ({self._sql}) LIMIT {int(count)}")
+
     def to_pandas(self) -> Any:
         """Return the rows as a ``pandas.DataFrame``."""
         zoned = [name for name, kind in self.columns.items() if kind == "TIMESTAMP WITH TIME ZONE"]

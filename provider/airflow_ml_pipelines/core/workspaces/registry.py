@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -36,6 +37,7 @@ __all__ = [
     "EnvironmentDocument",
     "PublishedDocument",
     "add_version",
+    "dataset_uri",
     "find_latest",
     "find_versions",
     "read_defaults",
@@ -96,6 +98,11 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     description: str | None = None
     tags: dict[str, str] = {}
     created: float
+
+
+def dataset_uri(name: str) -> str:
+    """Return the URI of the Airflow asset that a dataset is."""
+    return f"ml-pipelines://datasets/{quote(name, safe='')}"
 
 
 class DatastoreDocument(msgspec.Struct, frozen=True):

@@ -18,6 +18,8 @@ from airflow_ml_pipelines.plugin.page.lineage import draw_lineage
 from airflow_ml_pipelines.plugin.page.render import base, render, run_path
 from airflow_ml_pipelines.plugin.page.viewer import Viewer, ViewerDep
 from dag_factory.datasets.dataset import Dataset, FileDataset, TabularDataset
+from dag_factory.datasets.fetch import open_table
+from dag_factory.datasets.preview import begin_of
 from dag_factory.graphs.graph import source_text
 
 __all__ = ["router"]
@@ -25,6 +27,7 @@ __all__ = ["router"]
 _VERSIONS = 100
 _LARGEST = 256 << 20
 _FILES = 200
+_ROWS, _COLUMNS = 20, 40
 
 router = APIRouter()
 
@@ -84,14 +87,14 @@ def show_dataset(name: str, viewer: ViewerDep, old: Version = None, new: Version
 
 @router.get("/datasets/{name}/{version}")
 def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
-    """Show what is in a version of a dataset: its files, and the profile of each column of a table."""
+    """Show what is in a version of a dataset: its files, how a table begins, and its profile."""
     try:
         record = viewer.workspace.dataset(name, version)
     except WorkspaceError:
         record = None
     if record is None or not _sight(viewer)(record):
         raise MissingError(f"there is no version {version} of dataset {name[:200]!r}")
-    dataset, wrong, profile, files = _open(viewer, record), "", [], []
+    dataset, wrong, profile, files, begin = _open(viewer, record), "", [], [], None
     try:
         files = sorted(
             (path, file.store.info(file.path)) for path, file in list(dataset.files().items())[:_FILES]
@@ -102,7 +105,8 @@ def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
                 raise DataError(
                     "The table is too large to be profiled here: use Dataset.profile() in a script."
                 )
-            profile = dataset.profile()
+            with open_table(viewer.workspace, record.data) as table:
+                begin, profile = begin_of(table, _ROWS, _COLUMNS), table.profile()
     except (MlPipelinesError, ImportError) as error:
         wrong = str(error)
     return render(
@@ -113,6 +117,7 @@ def show_version(name: str, version: int, viewer: ViewerDep) -> HTMLResponse:
         files=[(path, info.size if info else None) for path, info in files],
         most=_FILES,
         profile=profile,
+        begin=begin,
         wrong=wrong,
     )
 
