@@ -66,6 +66,7 @@ _DISCOVERY = {
 }
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 10**3, "M": 10**6, "G": 10**9}
 _LOOK = 0.1
+_PATIENCE = 5
 
 
 class KubernetesServer:
@@ -99,7 +100,8 @@ class KubernetesServer:
                 yield self
         finally:
             for key in list(self.objects):
-                self.delete(key, 0)
+                with contextlib.suppress(_RefusalError):  # events go with their pods
+                    self.delete(key, 0)
             self.docker.close()
 
     def kubeconfig(self, file: Path) -> Path:
@@ -527,11 +529,22 @@ class _Handler(BaseHTTPRequestHandler):
         tty = self.query.get("tty", "").lower() in ("true", "1")
         program, streams = self.cluster.execute(key, self.given["command"], tty=tty)
         channel, raw = WebSocket(self, protocol), streams._sock
-        threading.Thread(target=_give, args=(channel, raw), daemon=True).start()
-        for stream, data in frames_iter(streams, tty):
-            channel.send(bytes((1 if tty else stream,)) + data)
-        streams._response.close()
-        raw.close()
+        giver = threading.Thread(target=_give, args=(channel, raw), daemon=True)
+        giver.start()
+        try:
+            for stream, data in frames_iter(streams, tty):
+                channel.send(bytes((1 if tty else stream,)) + data)
+            if not channel.is_closed:
+                self._tell_end(channel, program)
+        finally:
+            streams._response.close()
+            raw.close()
+            giver.join(_PATIENCE)  # the other side closes too, or is not waited for any longer
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
+            giver.join()
+
+    def _tell_end(self, channel: WebSocket, program: str) -> None:
         code = self.cluster.docker.exec_inspect(program)["ExitCode"]
         status: dict[str, object] = {"metadata": {}, "status": "Failure" if code else "Success"}
         if code:
@@ -586,6 +599,9 @@ def _give(channel: WebSocket, program: socket.socket) -> None:
                 program.sendall(message[1:])
             elif message[:2] == b"\xff\x00":
                 program.shutdown(socket.SHUT_WR)
+    if channel.is_closed:  # nobody wants to know any more what it writes
+        with contextlib.suppress(OSError):
+            program.shutdown(socket.SHUT_RDWR)
 
 
 def wait_until(condition, timeout: float = 60) -> None:

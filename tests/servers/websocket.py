@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import struct
 import threading
@@ -14,7 +15,10 @@ _BINARY, _CLOSE, _PING, _PONG = 2, 8, 9, 10
 
 
 class WebSocket:
-    """A connection that a handler's request became."""
+    """A connection that a handler's request became.
+
+    :ivar is_closed: whether one side has said that it is at its end.
+    """
 
     def __init__(self, handler: BaseHTTPRequestHandler, protocol: str) -> None:
         key = handler.headers["Sec-WebSocket-Key"] + _MAGIC
@@ -29,12 +33,15 @@ class WebSocket:
         handler.close_connection = True
         self._read, self._write = handler.rfile, handler.wfile
         self._lock = threading.Lock()
+        self.is_closed = False
 
     def send(self, data: bytes) -> None:
         self._send(_BINARY, data)
 
     def close(self) -> None:
-        self._send(_CLOSE, struct.pack(">H", 1000))
+        with contextlib.suppress(OSError):
+            self._send(_CLOSE, struct.pack(">H", 1000))
+        self.is_closed = True
 
     def messages(self) -> Iterator[bytes]:
         """Yield what comes until the other side has closed."""
@@ -46,6 +53,8 @@ class WebSocket:
             mask = self._read.read(4) if head[1] & 0x80 else bytes(4)
             data = bytes(byte ^ mask[n % 4] for n, byte in enumerate(self._read.read(size)))
             if kind == _CLOSE:
+                if not self.is_closed:
+                    self.close()
                 return
             if kind == _PING:
                 self._send(_PONG, data)

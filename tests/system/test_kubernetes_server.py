@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
+import threading
+import time
+import uuid
 
 import pytest
 
@@ -66,6 +70,66 @@ def test_the_official_client_watches_a_pod_reads_its_log_and_events_and_patches_
         ] == [name]
         api.delete_namespaced_pod(name, "ml")
         assert api.list_namespaced_pod("ml").items == []
+
+
+@pytest.fixture
+def running(config):
+    """The API with a pod that runs, and what starts programs in it."""
+    from kubernetes import client
+    from kubernetes.stream import stream
+    from servers.docker_engine import BASE_IMAGE
+    from servers.kubernetes import wait_until
+
+    with kubernetes.config.new_client_from_config(str(config)) as made:
+        api = client.CoreV1Api(made)
+        name = f"pod-{uuid.uuid4().hex[:8]}"
+        command = ["python3", "-c", "import time; time.sleep(3600)"]
+        container = {"name": "base", "image": BASE_IMAGE, "command": command}
+        api.create_namespaced_pod("ml", {"metadata": {"name": name}, "spec": {"containers": [container]}})
+        wait_until(lambda: api.read_namespaced_pod(name, "ml").status.phase == "Running", 120)
+
+        @contextlib.contextmanager
+        def run(program, **options):
+            with client.ApiClient(
+                made.configuration
+            ) as other:  # `stream` changes the client that it is given
+                call = client.CoreV1Api(other).connect_get_namespaced_pod_exec
+                given = {"stdin": False, "stdout": True, "stderr": True, "tty": False, **options}
+                given["_preload_content"] = False  # it would leave its connection open
+                ran = stream(call, name, "ml", command=["python3", "-c", program], **given)
+                yield ran
+                ran.close()
+                ran.sock.shutdown()  # the client leaves its socket open where the server has closed first
+
+        yield run
+
+
+def test_the_official_client_runs_programs_in_a_pod_with_input_errors_and_exit_code(running):
+    program = "import sys; print(sys.stdin.readline().upper()); print('oh', file=sys.stderr); sys.exit(3)"
+    for number in range(10):  # it hung once in a while
+        with running(program, stdin=True) as ran:
+            ran.write_stdin(f"abc {number}\n")
+            ran.run_forever(timeout=120)
+            assert not ran.is_open()
+            assert (ran.read_stdout(), ran.read_stderr(), ran.returncode) == (f"ABC {number}\n\n", "oh\n", 3)
+
+
+def test_the_official_client_gets_all_that_a_program_writes(running):
+    for _ in range(5):
+        with running("print('x' * 300_000)") as ran:
+            ran.run_forever(timeout=120)
+            assert ran.read_stdout() == "x" * 300_000 + "\n"
+
+
+def test_the_official_client_may_leave_a_program_that_goes_on(running):
+    before = threading.active_count()
+    with running("import time; print('begun', flush=True); time.sleep(3600)") as ran:
+        while not ran.peek_stdout():
+            ran.update(timeout=60)
+    until = time.monotonic() + 120
+    while threading.active_count() > before:  # nothing of the server waits for it any more
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_kubectl_runs_a_pod_waits_for_it_runs_programs_in_it_and_reads_its_log(config, tmp_path):
