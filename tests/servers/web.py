@@ -34,12 +34,14 @@ class Web(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.elsewhere = ""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.authority, certificate = _make_certificates(folder)
+        if not tls:
+            return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -49,11 +51,11 @@ class Web(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def web_server(folder: Path) -> Iterator[tuple[str, Web]]:
+def web_server(folder: Path, *, tls: bool = True) -> Iterator[tuple[str, Web]]:
     """Serve until the block ends; give the server's URL and the server."""
-    server = Web(folder)
+    server = Web(folder, tls=tls)
     with serving(server) as url:
-        yield url.replace("http:", "https:"), server
+        yield url.replace("http:", "https:") if tls else url, server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,10 +1,11 @@
-"""Every way to pass data to a step and from it, with the workspace's root and its datastores on object stores."""
+"""Every way to pass data to a step and from it, with the workspace's root and its datastores on every kind of store."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from servers.web import TOKEN, web_server
 
 from dag_factory import (
     DataPath,
@@ -47,14 +48,22 @@ pathlib.Path(sys.argv[1], "t.csv").write_text("x,y\\n1,a\\n2,b\\n")
 """
 
 
-@pytest.fixture(params=["s3", "azurite", "gcs"])
+@pytest.fixture(params=["local", "s3", "azurite", "gcs", "sftp"])
 def far(request, project, tmp_path, monkeypatch):
-    """A workspace whose root is on a server, and a datastore on another bucket of it."""
-    server = request.getfixturevalue(request.param)
-    monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(server.connection))
-    root = f"{server.bucket('forms')}/{tmp_path.name}"
-    ws = Workspace.create("far", show_output=False, root={"url": root, "connection": "far"})
-    Datastore.register(ws, "lake", f"{server.bucket('lake')}/{tmp_path.name}", connection="far")
+    """A workspace whose root is on a server (or in a folder), and a datastore on another bucket or folder of it."""
+    if request.param == "local":
+        ws = Workspace.create("far", show_output=False, root=str(tmp_path / "root"))
+        Datastore.register(ws, "lake", str(tmp_path / "lake"))
+    else:
+        server = request.getfixturevalue(request.param)
+        monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(server.connection))
+        root, lake = (
+            f"{server.url}/{name}" if request.param == "sftp" else server.bucket(name)
+            for name in ("forms", "lake")
+        )
+        place = {"url": f"{root}/{tmp_path.name}", "connection": "far"}
+        ws = Workspace.create("far", show_output=False, root=place)
+        Datastore.register(ws, "lake", f"{lake}/{tmp_path.name}", connection="far")
     project.write("files/a.txt", "A")
     project.write("files/sub/b.txt", "B")
     project.write("table.csv", "x,y\n5,a\n6,b\n")
@@ -98,9 +107,39 @@ def test_inputs_of_every_form(far, project):
     table = Dataset.Tabular.from_delimited_files((lake, "tables/*.csv")).as_named_input("table")
     assert show(far, project, inputs=[table]) == {"table": [5, 6]}
     direct = files.as_named_input("n")
-    (place,) = show(far, project, [direct])
-    assert place.endswith("/files")
-    assert "://" in place
+    found = show(far, project, [direct])
+    if far.core.root.url.startswith(("/", "file:")):  # where the place itself is a folder
+        assert found == FILES
+    else:
+        (place,) = found
+        assert place.endswith("/files")
+        assert "://" in place
+    everything = Dataset.File.from_files([(lake, "files/*.txt"), (lake, "files/**/b.txt")])
+    assert show(far, project, [everything.as_named_input("n").as_mount()]) == FILES
+
+
+def test_inputs_from_a_web_server_that_wants_a_token(project, tmp_path, monkeypatch):
+    pytest.importorskip("aiohttp", reason="pip install aiohttp")
+    ws = Workspace.create("web", show_output=False)
+    project.write("steps/show.py", SHOW)
+    connection = {"conn_type": "http", "password": TOKEN}
+    monkeypatch.setenv("AIRFLOW_CONN_SITE", json.dumps(connection))
+    with web_server(tmp_path, tls=False) as (url, server):
+        server.files |= {"a.txt": b"A", "table.csv": b"x,y\n5,a\n6,b\n"}
+        Datastore.register(ws, "site", f"{url}/guarded", connection="site")
+        site = Datastore(ws, "site")
+        file = Dataset.File.from_files((site, "a.txt"))
+        one = {"a.txt": "A"}
+        assert show(ws, project, [file.as_named_input("n").as_mount()]) == one
+        assert show(ws, project, [file.as_named_input("n").as_download()]) == one
+        assert show(ws, project, [file.as_mount()]) == one
+        reference = DataReference(site, "ref", "a.txt").as_download()
+        assert show(ws, project, [reference], [reference]) == one
+        table = Dataset.Tabular.from_delimited_files((site, "table.csv")).as_named_input("table")
+        assert show(ws, project, inputs=[table]) == {"table": [5, 6]}
+        open_to_all = Dataset.File.from_files([f"{url}/moved/a.txt", f"{url}/unknown-length/table.csv"])
+        found = show(ws, project, [open_to_all.as_named_input("n").as_mount()])
+        assert sorted(found) == ["a.txt", "table.csv"]
 
 
 def test_data_that_a_parameter_names(far, project):
