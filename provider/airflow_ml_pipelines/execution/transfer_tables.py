@@ -55,6 +55,10 @@ def append_to_table(
     database = context.workspace.database(spec.database)
     item = context.inputs["source"]
     with _table(source, item.data.tabular, folder, check) as table:
+        if table.is_blank:
+            raise DataError(
+                f"{source[0].where} has nothing but empty files: expected rows with the names of their columns"
+            )
         rows = Rows(
             list(table.columns),
             table.count,
@@ -113,6 +117,11 @@ def _options(files: Sequence[DataFile], tabular: TabularFormat | None) -> dict[s
             )
         separator = _SEPARATORS.get(min(endings), ",")
         tabular = TabularFormat(format=kind, infer_column_types=False, separator=separator)  # type: ignore[arg-type]
+        return {**_fields(tabular), "missing": ("",)}  # NA may be a country
+    return _fields(tabular)
+
+
+def _fields(tabular: TabularFormat) -> dict[str, Any]:
     return {name: getattr(tabular, name) for name in tabular.__struct_fields__}
 
 

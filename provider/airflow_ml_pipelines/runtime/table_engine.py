@@ -90,7 +90,8 @@ class Table:
     """The rows of files, and what operations leave of them. Use it as a context: it may have copies of files.
 
     :param files: in the order of their rows.
-    :param options: the fields of ``TabularFormat``; a missing one has its default.
+    :param options: the fields of ``TabularFormat``; a missing one has its default. Besides, ``missing`` are the texts
+        that stand for a missing value in delimited files.
     :raises DataError: where a file can't be read as it is said to be, or a column is missing.
     """
 
@@ -136,6 +137,11 @@ class Table:
         """The columns by name, with their types in the words of SQL."""
         return self._columns(self._sql)
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether the files have nothing, not even names of columns."""
+        return not self._files
+
     def count(self) -> int:
         """Return how many rows there are."""
         return int(self._rows(f"SELECT count(*) FROM ({self._sql})")[0][0])
@@ -164,16 +170,40 @@ class Table:
         self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
 
     def write_rows(self, path: str, null: str) -> int:
-        """Write the rows as delimited text without a header, with a text for what is missing; return how many."""
+        """Write the rows as PostgreSQL reads them: delimited text without a header; return how many.
+
+        :param null: the text for what is missing.
+        """
         options = f"FORMAT csv, HEADER false, NULLSTR {_text(null)}"
-        statement = f"COPY ({self._sql}) TO {_text(path)} ({options})"
+        sql = self._replaced({"BLOB": "'\\x' || hex({})"})
+        statement = f"COPY ({sql}) TO {_text(path)} ({options})"
         return int(self._run(lambda: self._connection.execute(statement).fetchall())[0][0])
 
     def batches(self, size: int) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows, so many at once."""
-        found = self._run(lambda: self._connection.execute(self._sql))
+        """Yield the rows, so many at once: of numbers, texts, truth values and bytes, all else as text that databases know."""
+        sql = self._replaced(
+            {
+                **dict.fromkeys(_PLAIN, "{}"),
+                "TIMESTAMP WITH TIME ZONE": "CAST({} AT TIME ZONE 'UTC' AS VARCHAR)",
+                "": "CAST({} AS VARCHAR)",
+            }
+        )
+        found = self._run(lambda: self._connection.execute(sql))
         while batch := self._run(lambda: found.fetchmany(size)):
             yield batch
+
+    def _replaced(self, forms: Mapping[str, str]) -> str:
+        """Return a query for the rows with the columns of some types in other forms.
+
+        :param forms: by type, with ``{}`` for the value; "" for all types that are not named.
+        """
+        given = {name: forms.get(kind, forms.get("", "{}")) for name, kind in self.columns.items()}
+        changed = ", ".join(
+            f"{form.format(quote_name(name))} AS {quote_name(name)}"
+            for name, form in given.items()
+            if form != "{}"
+        )
+        return f"SELECT * REPLACE ({changed}) FROM ({self._sql})" if changed else self._sql
 
     def write_parquet(self, path: str) -> None:
         """Write the rows as a Parquet file."""
@@ -316,7 +346,7 @@ class Table:
         """Return a query for all values as text; files in a row that have one header are read together."""
         kind = header_kind(self._options.get("header", True))
         separator = self._options.get("separator", ",")
-        texts = (_NOTHING,) if self._options.get("empty_as_string") else _NULLS
+        texts = (_NOTHING,) if self._options.get("empty_as_string") else self._options.get("missing", _NULLS)
         nulls = [text for text in texts if separator not in text]  # no value can be one with it
         groups: list[tuple[tuple[list[str], bool], list[str]]] = []
         for number, path in enumerate(self._paths):
@@ -427,6 +457,10 @@ class Table:
         return text
 
 
+_PLAIN = (
+    "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE",
+    "VARCHAR", "BLOB",
+)  # fmt: skip
 _NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
 
 

@@ -149,6 +149,8 @@ def test_rows_are_appended_once_where_the_process_was_lost_before_it_could_say_s
         ("city,number,colour\na,1,red\n", "in/a.csv", "has no column 'colour', which the source has"),
         ("city,price\na,1\n", "in/a.csv", "nothing is appended to table"),
         ("city,number\na,1\n", "in/a.xlsx", "expected files of one kind"),
+        ("", "in/a.csv", "has nothing but empty files: expected rows with the names of their columns"),
+        ("\n\n", "in/a.csv", "has nothing but empty files: expected rows with the names of their columns"),
     ],
 )
 def test_what_does_not_fit_is_one_error_and_nothing_is_appended(

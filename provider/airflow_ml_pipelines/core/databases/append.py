@@ -72,16 +72,19 @@ def append_rows(
         raise DataError(f"{database.name} can't be reached: {reason_of(error)}") from None
     with closing(connection):
         try:
-            _check_columns(_columns(connection, table), rows.columns, what)
+            named, there = _find_table(connection, database.kind, table)
+            _check_columns(there, rows.columns, what)
+            if database.kind == "mysql":
+                _be_strict(connection, table, what)
             text = folder / "rows.csv" if database.kind == "postgresql" else None
             count = rows.count() if text is None else rows.write(text)
             if not _note(connection, database.kind, table, transfer, count):
                 connection.rollback()
                 return False, count
             if text is None:
-                _append_any(connection, database.kind, table, rows, check)
+                _append_any(connection, database.kind, named, rows, check)
             else:
-                _append_postgresql(connection, table, rows.columns, text, count, check)
+                _append_postgresql(connection, named, rows.columns, text, count, check)
             connection.commit()
         except MlPipelinesError:
             connection.rollback()
@@ -96,10 +99,47 @@ def append_rows(
     return True, count
 
 
-def _columns(connection: Any, table: str) -> tuple[str, ...]:
+def _find_table(connection: Any, kind: str, table: str) -> tuple[str, tuple[str, ...]]:
+    """Return a table's name as statements have it, and its columns.
+
+    The name is taken as it is, and in quotes where it is a word of SQL like ``order``.
+    """
+    quoted = ".".join(_quoted(part, kind) for part in table.split("."))
     with closing(connection.cursor()) as cursor:
-        cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - a name of letters and digits
-        return tuple(str(item[0]) for item in cursor.description)
+        if kind == "postgresql":
+            cursor.execute("SAVEPOINT named")  # which an error would end the transaction without
+        try:
+            return table, _columns(cursor, table)
+        except Exception as error:  # noqa: BLE001 - every driver has exceptions of its own
+            if kind == "postgresql":
+                cursor.execute("ROLLBACK TO SAVEPOINT named")
+            try:
+                return quoted, _columns(cursor, quoted)
+            except Exception:  # noqa: BLE001
+                raise error from None
+
+
+def _columns(cursor: Any, table: str) -> tuple[str, ...]:
+    cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - a name of letters and digits
+    return tuple(str(item[0]) for item in cursor.description)
+
+
+def _be_strict(connection: Any, table: str, what: str) -> None:
+    """Let MySQL refuse values that do not fit, whatever its settings are, and refuse a table that undoes nothing."""
+    schema, _, name = table.rpartition(".")
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+        cursor.execute(
+            "SELECT engine FROM information_schema.tables JOIN information_schema.engines USING (engine) "
+            "WHERE table_schema = COALESCE(NULLIF(%s, ''), DATABASE()) AND table_name = %s AND transactions <> 'YES'",
+            (schema, name),
+        )
+        found = cursor.fetchone()
+    if found is not None:
+        raise DataError(
+            f"{what} is of engine {found[0]}, which can't undo: of rows that fail, some would stay. Give it another "
+            "engine, such as InnoDB"
+        )
 
 
 def _check_columns(there: Sequence[str], given: Sequence[str], what: str) -> None:
@@ -151,6 +191,8 @@ def _append_postgresql(
 
 def _append_any(connection: Any, kind: str, table: str, rows: Rows, check: Callable[[], None]) -> None:
     columns = ", ".join(_quoted(name, kind) for name in rows.columns)
+    if kind != "sqlite":
+        columns = columns.replace("%", "%%")
     marks = ", ".join(["?" if kind == "sqlite" else "%s"] * len(rows.columns))
     statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the database itself
     with closing(connection.cursor()) as cursor:
