@@ -93,6 +93,29 @@ def test_a_notebook_that_it_runs_is_a_part_of_it(project):
     assert "lib/words" in reasons(outcome)
 
 
+@pytest.mark.parametrize("target", ["bricks", "spark"])
+def test_a_notebook_that_it_calls_by_name_is_a_part_of_it(project, target):
+    project.server.notebook("/Shared/words", "dbutils.notebook.exit('x')\n")
+    call = "if False:\n    dbutils.notebook.run('/Shared/never', 60)\ndbutils.notebook.run('./words', 60)\n"
+    project.server.notebook("/Shared/clean", call + project.notebook)
+    assert "clean" in ran(project.run(project.clean(target=target)))
+    assert ran(project.run(project.clean(target=target))) == []
+    project.server.notebook("/Shared/words", "dbutils.notebook.exit('y')\n")
+    outcome = project.run(project.clean(target=target))
+    assert "clean" in ran(outcome)
+    assert "notebook words" in reasons(outcome)
+
+
+@pytest.mark.parametrize("target", ["bricks", "spark"])
+def test_a_notebook_from_the_top_of_the_workspace_is_found(project, target):
+    project.server.notebook("/Users/me/words", "extra = dbutils.widgets.get('who')\n")
+    run = '# MAGIC %run "/Users/me/words" $who="me"\n# COMMAND ----------\n'
+    project.server.notebook("/Shared/clean", run + project.notebook.replace(".upper()", ".upper() + extra"))
+    outcome = project.run(project.clean(target=target))
+    assert outcome.errors == {}
+    assert project.read(outcome, "compare", "out", "out.txt") == "DATA meone"
+
+
 def test_a_notebook_that_is_edited_while_it_runs_makes_nothing_to_reuse(project):
     edit = "import pathlib; p = pathlib.Path(__file__); p.write_text(p.read_text() + '# changed')\n"
     source = project.server.files.local("/Shared/clean.py").read_text().partition("\n")[2]

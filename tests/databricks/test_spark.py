@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from airflow_ml_pipelines.core.databricks.notebook import HEADER
+from airflow_ml_pipelines.core.databricks.notebook import HEADER, split_sql
 from airflow_ml_pipelines.core.databricks.urls import spark_url
 from airflow_ml_pipelines.core.errors import DataError, DefinitionError
 from airflow_ml_pipelines.core.spec import DatabricksSpec
@@ -77,11 +77,90 @@ def test_an_error_in_a_notebook_has_its_line(notebook):
     assert traceback.extract_tb(caught.value.__traceback__)[-1].lineno == 5
 
 
-def test_what_only_databricks_has_is_said(notebook):
-    with pytest.raises(DefinitionError, match="pypi_libraries"):
-        run_notebook(notebook("# MAGIC %pip install x"), {})
-    with pytest.raises(AttributeError, match=r"dbutils\.secrets is there on Databricks alone"):
-        run_notebook(notebook("dbutils.secrets.get('a', 'b')"), {})
+@pytest.mark.parametrize("magic", ["sh ls", "fs ls /", "scala val x = 1", "r x <- 1", "pip install x"])
+def test_a_magic_that_only_databricks_has_is_said_with_its_line(notebook, magic):
+    text = rf"line 4: there is no %{magic.split()[0]} outside of Databricks"
+    with pytest.raises(DefinitionError, match=text + (".*pypi_libraries" if "pip" in magic else "")):
+        run_notebook(notebook("a = 1", f"# MAGIC %{magic}"), {})
+
+
+@pytest.mark.parametrize("name", ["secrets", "fs", "library", "jobs", "credentials"])
+def test_utilities_that_only_databricks_has_are_said(notebook, name):
+    with pytest.raises(
+        AttributeError, match=rf"dbutils\.{name} is there on Databricks alone.*dbutils\.widgets"
+    ):
+        run_notebook(notebook(f"dbutils.{name}.get('a', 'b')"), {})
+
+
+def test_widgets_of_every_kind_have_values(notebook):
+    file = notebook(
+        "dbutils.widgets.text('a', '1', 'label')",
+        "dbutils.widgets.dropdown('b', 'x', ['x', 'y'])",
+        "dbutils.widgets.combobox('c', 'z', ['x', 'y'])",
+        "dbutils.widgets.multiselect('d', 'x', ['x', 'y'])",
+        "dbutils.widgets.text('e', 'gone'); dbutils.widgets.remove('e')",
+        "dbutils.notebook.exit(''.join(dbutils.widgets.get(n) for n in 'abcd') + getArgument('e', '!'))",
+    )
+    assert run_notebook(file, {"d": "x,y"}) == "1xzx,y!"
+
+
+def test_html_and_values_are_shown_as_text(notebook, capsys):
+    run_notebook(notebook("displayHTML('<b>x</b>')", "display([1])"), {})
+    assert capsys.readouterr().out == "<b>x</b>\n[1]\n"
+
+
+def test_run_takes_quoted_paths_paths_from_the_top_and_widgets(notebook, tmp_path, monkeypatch):
+    notebook("word = dbutils.widgets.get('env')", name="top/Shared/my lib/words.py")
+    file = notebook(
+        '# MAGIC %run "/Shared/my lib/words" $env="prod" $other=1',
+        "dbutils.notebook.exit(word + dbutils.widgets.get('env'))",
+        name="top/Users/me/n.py",
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run_notebook(file, {"env": "test"}) == "prodtest"
+
+
+def test_a_notebook_that_runs_itself_is_told(notebook):
+    notebook("# MAGIC %run ./n", name="other.py")
+    with pytest.raises(DefinitionError, match=r"n\.py runs itself by %run"):
+        run_notebook(notebook("# MAGIC %run ./other"), {})
+
+
+@pytest.mark.parametrize("line", ["%run", "%run ./a b", "%run ./a $x", '%run "./a', "%run ./a $x=1 y"])
+def test_a_run_that_can_not_be_read_is_told_with_its_line(notebook, line):
+    with pytest.raises(DefinitionError, match=r"n\.py, line 2: %run.*expected a notebook's path"):
+        run_notebook(notebook(f"# MAGIC {line}"), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT ';', \";\", `;` -- ; no\n; SELECT /* ; */ 2;\n", 2),
+        ("-- nothing\n;;", 0),
+        ("SELECT 'it\\'s; one'", 1),
+        ("BEGIN SELECT 1; SELECT 2; END", 1),
+        ("SELECT 'open; quote", 2),
+    ],
+)
+def test_statements_are_parted_by_semicolons(text, statements):
+    found = list(split_sql(text))
+    assert (found if isinstance(statements, list) else len(found)) == statements
+
+
+@pytest.mark.system  # a JVM
+def test_sql_has_widgets_and_several_statements(notebook):
+    sql = "CREATE OR REPLACE TEMP VIEW v AS SELECT id FROM range(10) WHERE id < :n;\nSELECT ';', count(*) FROM v"
+    file = notebook(
+        "# DBTITLE 1,Rows\n# MAGIC %sql\n" + "\n".join(f"# MAGIC {line}" for line in sql.splitlines()),
+        "dbutils.notebook.exit(str(spark.table('v').count()))",
+    )
+    try:
+        assert run_notebook(file, {"n": "4"}) == "4"
+    finally:
+        from pyspark.sql import SparkSession
+
+        SparkSession.getActiveSession().stop()
 
 
 def test_what_a_step_says_of_its_cluster_reaches_spark_submit():

@@ -12,16 +12,19 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from airflow_ml_pipelines.core.databricks.notebook import Cell, join_path, read_cells
+from airflow_ml_pipelines.core.databricks.notebook import Cell, join_path, read_cells, split_sql
 from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
 
 __all__ = ["NotebookExit", "main", "run_notebook"]
 
 _TEXTS = frozenset({"md", "html", "md-sandbox"})
+_NAMED = re.compile(r"(?<![:\w]):(\w+)")
 
 
 class NotebookExit(BaseException):
@@ -60,25 +63,36 @@ class _Notebook:
             "__builtins__": _Builtins(self).names,
             "dbutils": self.dbutils,
             "display": _display,
+            "displayHTML": _display,
+            "getArgument": self.dbutils.widgets.argument,
         }
+        self._runs: list[str] = []
 
     def run(self, path: str) -> None:
         """Run the cells of a notebook in this one's namespace."""
+        if path in self._runs:
+            raise DefinitionError(f"notebook {path} runs itself by %run")
         try:
             with open(path, "rb") as file:
                 source = file.read()
         except OSError as error:
             raise DefinitionError(f"notebook {path} can't be read: {error.strerror}") from None
+        self._runs.append(path)
         for cell in read_cells(source, path):
             self._run_cell(cell, path)
+        self._runs.pop()
 
     def _run_cell(self, cell: Cell, path: str) -> None:
         if cell.kind in _TEXTS:
             return
         if cell.kind == "run":
-            self.run(find_notebook(join_path(path, cell.text)))
+            with self.dbutils.widgets.set(cell.given):
+                self.run(find_notebook(join_path(path, cell.text), path))
         elif cell.kind == "sql":
-            _display(self.spark.sql(cell.text))
+            values = self.dbutils.widgets.getAll()
+            for statement in split_sql(cell.text):
+                used = {name: values[name] for name in _NAMED.findall(statement) if name in values}
+                _display(self.spark.sql(statement, args=used) if used else self.spark.sql(statement))
         elif cell.kind == "python":
             # the line numbers of errors are those of the file
             code = compile("\n" * (cell.line - 1) + cell.text, path, "exec")
@@ -116,9 +130,17 @@ class _Builtins:
         self.names = Names(vars(builtins))
 
 
-def find_notebook(path: str) -> str:
-    """Return the file of a notebook that is named without its ending."""
-    return next((path + ending for ending in ("", ".py", ".ipynb") if os.path.isfile(path + ending)), path)
+def find_notebook(path: str, by: str = "") -> str:
+    """Return the file of a notebook that is named without its ending.
+
+    :param by: the notebook that names it: a path from the top of its workspace is one from a folder that it is in.
+    """
+    tops, folder = [""], os.path.dirname(os.path.abspath(by)) if by else ""
+    while by and os.path.isabs(path) and folder != os.path.dirname(folder):
+        tops.insert(-1, folder)
+        folder = os.path.dirname(folder)
+    places = (f"{top}{path}{ending}" for top in tops for ending in ("", ".py", ".ipynb"))
+    return next((place for place in places if os.path.isfile(place)), path)
 
 
 class _Utilities:
@@ -130,7 +152,8 @@ class _Utilities:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"dbutils.{name} is there on Databricks alone: here are dbutils.widgets and dbutils.notebook"
+            f"dbutils.{name} is there on Databricks alone: here are dbutils.widgets and dbutils.notebook; files are read and "
+            "written by Spark or Python, and secrets are given as variables (spark_env_variables)"
         )
 
 
@@ -148,6 +171,19 @@ class _Widgets:
         self._defaults[name] = str(defaultValue)
 
     combobox = multiselect = dropdown
+
+    @contextmanager
+    def set(self, given: Mapping[str, str]) -> Iterator[None]:
+        before = dict(self._given)
+        self._given.update(given)
+        try:
+            yield
+        finally:
+            self._given.clear()
+            self._given.update(before)
+
+    def argument(self, name: str, default: str | None = None) -> str:
+        return self.getAll().get(name, default) if default is not None else self.get(name)
 
     def get(self, name: str) -> str:
         for values in (self._given, self._defaults):
@@ -179,7 +215,8 @@ class _NotebookUtilities:
 
     def run(self, path: str, timeout_seconds: int = 0, arguments: Mapping[str, Any] | None = None) -> str:  # noqa: ARG002
         widgets = {name: str(value) for name, value in (arguments or {}).items()}
-        return run_notebook(find_notebook(join_path(self._notebook.path, path)), widgets) or ""
+        by = self._notebook.path
+        return run_notebook(find_notebook(join_path(by, path), by), widgets) or ""
 
 
 def _display(value: Any = None, *_: Any, **__: Any) -> None:

@@ -90,6 +90,11 @@ class Runs:
 
     def _find(self, run_id) -> Run:
         run = self.runs.get(int(run_id))
+        with self.lock:
+            if run is not None and self.faults.lost_runs > 0:
+                self.faults.lost_runs -= 1
+                self.faults.gone.add(run.id)
+                self.faults.happened["lost run"] += 1
         if run is None or int(run_id) in self.faults.gone:
             raise RefusedError(400, "RESOURCE_DOES_NOT_EXIST", f"Run {run_id} does not exist.")
         return run
@@ -181,12 +186,15 @@ class Run:
 
     def _run(self) -> None:
         faults = self.runs.faults
+        if faults.slow_start:
+            faults.happened["slow start"] += 1
         if self.canceled.wait(faults.slow_start):
             self._end("CANCELED", "Run cancelled.")
             return
         if faults.lost_clusters > 0 or faults.no_cluster:
             lost = not faults.no_cluster
             faults.lost_clusters -= lost
+            faults.happened["lost cluster" if lost else "no cluster"] += 1
             reason = {
                 "code": "INSTANCE_UNREACHABLE" if lost else "CLOUD_PROVIDER_LAUNCH_FAILURE",
                 "type": "CLOUD_FAILURE",

@@ -9,6 +9,7 @@ import random
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,8 @@ class Faults:
     :param no_cluster: why no cluster starts: a text, or a whole ``termination_reason``.
     :param lost_clusters: how many of the next runs lose theirs.
     :param gone: ids of runs that somebody has deleted.
+    :param lost_runs: how many of the next runs that are asked for somebody has deleted.
+    :ivar happened: how often each of them came about.
     """
 
     plan: list = field(default_factory=list)
@@ -39,13 +42,20 @@ class Faults:
     no_cluster: str | dict = ""
     lost_clusters: int = 0
     gone: set = field(default_factory=set)
+    lost_runs: int = 0
+    happened: Counter = field(default_factory=Counter)
 
     @classmethod
     def drawn(cls, seed: int, length: int = 12) -> Faults:
         """Draw faults of every kind."""
         draw = random.Random(seed)
         plan = draw.choices(["", "", "", 429, 500, 503, "reset", "lose"], k=length)
-        return cls(plan, slow_start=draw.choice([0, 0, 0.3]), lost_clusters=draw.choice([0, 0, 0, 0, 1]))
+        return cls(
+            plan,
+            slow_start=draw.choice([0, 0, 0.3]),
+            lost_clusters=draw.choice([0, 0, 0, 0, 1]),
+            lost_runs=draw.choice([0, 0, 0, 0, 1]),
+        )
 
 
 class DatabricksServer:
@@ -129,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.workspace.lock:
             plan = self.workspace.faults.plan
             fault = plan.pop(0) if plan else ""
+            if fault:
+                self.workspace.faults.happened[fault] += 1
         if fault == "reset":
             self._reset()
             return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airflow_ml_pipelines.core.databricks.client import DatabricksClient, open_client
-from airflow_ml_pipelines.core.databricks.notebook import included, is_notebook, join_path
+from airflow_ml_pipelines.core.databricks.notebook import called, included, is_notebook, join_path
 from airflow_ml_pipelines.core.databricks.request import existing_cluster
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
@@ -129,17 +129,28 @@ def digest_code(workspace: Workspace, step: StepSpec) -> dict[str, str]:
 
 
 def fetch_notebooks(shelf: Shelf, path: str) -> dict[str, bytes]:
-    """Return the source of a notebook, and of those that it runs by ``%run``, by their paths."""
+    """Return the source of a notebook, and of those that it runs, by their paths.
+
+    What ``dbutils.notebook.run`` names is left out where it is not there: it may never be run.
+
+    :raises NotFoundError: where the notebook is not there, or one that it runs by ``%run``.
+    """
     found: dict[str, bytes] = {}
-    left = [path]
+    left = [(path, True)]
     while left:
-        current = left.pop()
+        current, needed = left.pop()
         if current in found:
             continue
-        source = shelf.notebook(current)
+        try:
+            source = shelf.notebook(current)
+        except NotFoundError:
+            if needed:
+                raise
+            continue
         found[current] = source
         if is_notebook(source, current):
-            left += [join_path(current, other) for other in included(source, current)]
+            left += [(join_path(current, other), False) for other in called(source, current)]
+            left += [(join_path(current, other), needed) for other in included(source, current)]
     return found
 
 

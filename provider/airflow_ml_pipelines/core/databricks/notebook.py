@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from airflow_ml_pipelines.core.errors import DefinitionError
 
-__all__ = ["HEADER", "Cell", "included", "is_notebook", "join_path", "read_cells"]
+__all__ = ["HEADER", "Cell", "called", "included", "is_notebook", "join_path", "read_cells", "split_sql"]
 
 HEADER = "# Databricks notebook source"
 """The first line of a Python notebook in source form."""
@@ -18,6 +20,12 @@ HEADER = "# Databricks notebook source"
 _SEPARATOR = re.compile(r"^# COMMAND -+[ \t]*$", re.MULTILINE)
 _MAGIC = "# MAGIC"
 _PERCENT = re.compile(r"%(\w+)[ \t]*(.*)", re.DOTALL)
+_QUOTED = r"\"[^\"]*\"|'[^']*'|"
+_RUN = re.compile(rf"({_QUOTED}[^\s\"']\S*)((?:\s+\$\w+\s*=\s*(?:{_QUOTED}[^\s\"']\S*))*)\s*")
+_GIVEN = re.compile(rf"\$(\w+)\s*=\s*({_QUOTED}[^\s\"']\S*)")
+_SQL = re.compile(
+    r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|;|[^'\"`;/-]+|.", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,15 @@ class Cell:
     """A cell of a notebook.
 
     :param kind: ``python``, or the name of the magic that it begins with, such as ``run`` or ``sql``.
+    :param text: the code, the text or the SQL; of ``run`` the path.
     :param line: of the file, at which it begins, counted from 1.
+    :param given: the widgets that a ``run`` sets.
     """
 
     kind: str
     text: str
     line: int
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_notebook(source: bytes, path: str) -> Literal["source", "jupyter"] | None:
@@ -46,7 +57,7 @@ def read_cells(source: bytes, path: str) -> list[Cell]:
         text = source.decode("utf-8-sig")
         if is_notebook(source, path) == "jupyter":
             return [
-                _cell("".join(item["source"]), 1)
+                _cell("".join(item["source"]), 1, path)
                 for item in json.loads(text)["cells"]
                 if item["cell_type"] == "code"
             ]
@@ -54,7 +65,7 @@ def read_cells(source: bytes, path: str) -> list[Cell]:
         raise DefinitionError(f"notebook {path} can't be read: {type(error).__name__}: {error}") from None
     cells, line = [], 1
     for part in _SEPARATOR.split(text.replace("\r\n", "\n")):
-        cells.append(_cell(part, line))
+        cells.append(_cell(part, line, path))
         line += part.count("\n")
     return cells
 
@@ -64,12 +75,48 @@ def included(source: bytes, path: str) -> list[str]:
     return [cell.text for cell in read_cells(source, path) if cell.kind == "run"]
 
 
+def called(source: bytes, path: str) -> list[str]:
+    """Return what a notebook runs by ``dbutils.notebook.run``, where the path is written there."""
+    found = []
+    for cell in read_cells(source, path):
+        if cell.kind != "python":
+            continue
+        try:
+            tree = ast.parse(cell.text)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        found += [name for node in ast.walk(tree) if (name := _called(node)) is not None]
+    return found
+
+
+def _called(node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) != "dbutils.notebook.run":
+        return None
+    given = [*node.args[:1], *(item.value for item in node.keywords if item.arg == "path")]
+    if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+        return given[0].value
+    return None
+
+
+def split_sql(text: str) -> Iterator[str]:
+    """Yield the statements of SQL, which semicolons part; a script (``BEGIN … END``) is one."""
+    parts = [""]
+    for piece in _SQL.findall(text):
+        if piece == ";" and not text.lstrip().upper().startswith("BEGIN"):
+            parts.append("")
+        else:
+            parts[-1] += piece
+    for part in parts:
+        if _SQL.sub(lambda found: "" if found[0].startswith(("--", "/*")) else found[0], part).strip():
+            yield part
+
+
 def join_path(notebook: str, other: str) -> str:
     """Return the path of a notebook that another one names by ``%run``."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(notebook), other))
 
 
-def _cell(text: str, line: int) -> Cell:
+def _cell(text: str, line: int, path: str) -> Cell:
     lines = text.split("\n")
     magic = [item[len(_MAGIC) :].removeprefix(" ") for item in lines if item.startswith(_MAGIC)]
     body = "\n".join(magic) if magic else text
@@ -77,7 +124,13 @@ def _cell(text: str, line: int) -> Cell:
     if found is None:
         return Cell("python", text, line)
     kind, rest = found.groups()
+    line += next(number for number, item in enumerate(lines) if item.startswith(_MAGIC if magic else "%"))
     if kind == "run":
-        words = rest.split()
-        rest = words[0].strip("\"'") if words else ""
+        named = _RUN.fullmatch(rest.strip())
+        if named is None:
+            raise DefinitionError(
+                f'notebook {path}, line {line}: %run {rest.strip()}: expected a notebook\'s path, and $name="value" for its widgets'
+            )
+        given = {name: value.strip("\"'") for name, value in _GIVEN.findall(named[2])}
+        return Cell(kind, named[1].strip("\"'"), line, given)
     return Cell(kind, rest, line)
