@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +81,38 @@ class CondaDependencies:
                 self.set_pip_option(line)
             else:
                 self.add_pip_package(line)
+        return self
+
+    @classmethod
+    def from_installed(cls, name: str) -> CondaDependencies:
+        """Return the packages of a conda environment of this machine, with their versions.
+
+        :raises DefinitionError: where there is no conda, or no such environment.
+        """
+        import yaml
+
+        where = "Environment.from_existing_conda_environment"
+        names = (os.environ.get("CONDA_EXE", ""), "conda", "mamba", "micromamba")
+        program = next((found for each in names if each and (found := shutil.which(each))), None)
+        if program is None:
+            raise DefinitionError(f"{where}: there is no conda here that could say what {name!r} has")
+        asked = subprocess.run(
+            [program, "env", "export", "--name", name, "--no-builds"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if asked.returncode:
+            said = (asked.stderr or asked.stdout).strip()
+            raise DefinitionError(f"{where}: conda can't export environment {name!r}: {said}")
+        try:
+            document = yaml.safe_load(asked.stdout)
+        except yaml.YAMLError as error:
+            raise DefinitionError(f"{where}: what conda exports of {name!r} is no YAML: {error}") from None
+        self = cls()
+        self._take(document, Path(name))
         return self
 
     @classmethod
@@ -177,11 +211,13 @@ class CondaDependencies:
         import yaml
 
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DefinitionError(f"CondaDependencies: can't read {path}: {error.strerror}") from None
+            document = yaml.safe_load(_read_text("CondaDependencies", path))
         except yaml.YAMLError as error:
             raise DefinitionError(f"CondaDependencies: {path} is no YAML: {error}") from None
+        self._take(document, path)
+
+    def _take(self, document: Any, path: Path) -> None:
+        """Add what a conda environment file says."""
         found = document.get("dependencies") if isinstance(document, dict) else None
         if not isinstance(found, list):
             raise DefinitionError(
@@ -210,6 +246,15 @@ class CondaDependencies:
             self.add_pip_package(package)
 
 
+def _read_text(where: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DefinitionError(f"{where}: can't read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{where}: {path} is no text in UTF-8 (byte {error.start})") from None
+
+
 def _text(where: str, value: Any) -> str:
     text = str(expect(where, value, str, what="the text of a requirement")).strip()
     if not text or "\n" in text:
@@ -224,12 +269,7 @@ def _texts(where: str, values: Iterable[str] | None) -> Iterable[str]:
 
 
 def _requirement_lines(path: Path, seen: tuple[Path, ...]) -> Iterable[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DefinitionError(
-            f"Environment.from_pip_requirements: can't read {path}: {error.strerror}"
-        ) from None
+    text = _read_text("Environment.from_pip_requirements", path)
     if path in seen:
         raise DefinitionError(f"Environment.from_pip_requirements: {path} includes itself")
     for raw in text.replace("\\\n", " ").splitlines():

@@ -80,6 +80,10 @@ class DockerSection:
             return given
         try:
             return Path(given).read_text("utf-8")
+        except UnicodeDecodeError:
+            raise DefinitionError(
+                f"environment.docker.base_dockerfile: {given!r} is no Dockerfile: it is no text in UTF-8"
+            ) from None
         except OSError as error:
             raise DefinitionError(
                 f"environment.docker.base_dockerfile: expected the text of a Dockerfile or the path of one, and {given!r} "
@@ -143,6 +147,21 @@ class Environment:
 
     @classmethod
     @checked
+    def from_existing_conda_environment(cls, name: str, conda_environment_name: str) -> Environment:
+        """Return an environment with the packages of a conda environment of this machine, with their versions."""
+        environment = cls(name)
+        known = expect(
+            "Environment.from_existing_conda_environment(conda_environment_name=…)",
+            conda_environment_name,
+            str,
+            what="a name",
+        )
+        environment.python.conda_dependencies = CondaDependencies.from_installed(known)
+        environment.python.user_managed_dependencies = False
+        return environment
+
+    @classmethod
+    @checked
     def from_pip_requirements(
         cls,
         name: str,
@@ -167,9 +186,7 @@ class Environment:
     ) -> Environment:
         """Return an environment that is made from an image, with the packages of a file where one is given."""
         environment = cls._with_packages(name, conda_specification, pip_requirements)
-        environment.docker.base_image = expect(
-            "Environment.from_docker_image(image=…)", image, str, what="an image"
-        )
+        environment.docker.base_image = _named("Environment.from_docker_image(image=…)", image, "an image")
         return environment
 
     @classmethod
@@ -183,8 +200,8 @@ class Environment:
     ) -> Environment:
         """Return an environment that is made from a Dockerfile (its text or path), with the packages of a file."""
         environment = cls._with_packages(name, conda_specification, pip_requirements)
-        environment.docker.base_dockerfile = expect(
-            "Environment.from_dockerfile(dockerfile=…)", dockerfile, str, what="a Dockerfile"
+        environment.docker.base_dockerfile = _named(
+            "Environment.from_dockerfile(dockerfile=…)", dockerfile, "a Dockerfile"
         )
         return environment
 
@@ -271,6 +288,13 @@ class Environment:
             spec = python.conda_dependencies.fill(spec)
         check_environment(spec, where)
         return spec
+
+
+def _named(where: str, value: Any, what: str) -> str:
+    text: str = expect(where, value, str, what=what)
+    if not text.strip():
+        raise DefinitionError(f"{where}: expected {what}, found an empty text")
+    return text
 
 
 class RunConfiguration:

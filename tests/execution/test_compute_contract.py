@@ -8,6 +8,8 @@ from airflow_ml_pipelines.testing.compute_contract import ComputeTargetContract
 
 
 class TestLocal(ComputeTargetContract):
+    log_megabytes = 100
+
     @pytest.fixture
     def target(self):
         return ComputeTargetSpec("local")

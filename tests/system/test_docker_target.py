@@ -490,6 +490,32 @@ def test_a_registry_that_refuses_is_a_failure_that_says_what_to_do(make_project,
     assert released(project) == [True]
 
 
+def test_an_image_is_pushed_once_and_found_in_the_registry_by_an_engine_that_has_it_not(
+    make_project, images, client
+):
+    environment = EnvironmentSpec(name="small", user_managed=False, pip=("six==1.16.0",))
+    logs: list[str] = []
+
+    def prepare():
+        project = make_project(registry=f"{images.host}/team", network="host")
+        return project.opened().prepare(environment, project.workspace, log=logs.append).image
+
+    try:
+        first = prepare()
+        assert len({name for name in images.pushed if "environment" in name}) == 2  # by tag and by digest
+        for tag in client.inspect_image(first)["RepoTags"]:
+            client.remove_image(tag, force=True)
+        assert client.images(f"{images.host}/team/ml-pipelines-environment") == []
+        logs.clear()
+        prepare()
+        assert [line.split(" image")[0] for line in logs] == ["found"]
+    finally:
+        for image in client.images():
+            for tag in image["RepoTags"] or ():
+                if tag.startswith(images.host):
+                    client.remove_image(tag, force=True)
+
+
 def test_an_image_that_the_registry_does_not_take_is_a_failure_that_says_so(
     make_project, images, client, spec
 ):

@@ -131,18 +131,26 @@ def test_the_pod_has_what_the_target_says_and_no_secret(make_project, cluster, m
 
 def test_a_pod_that_no_node_takes_is_a_failure_that_says_why(make_project, cluster):
     cluster.unschedulable = "0/3 nodes are available: 3 Insufficient cpu."
-    run = make_project(startup_timeout=2).run("pass")
+    project = make_project(startup_timeout=2)
+    run = project.run("pass")
+    assert released(project)
     assert "did not start within 2 seconds: Unschedulable: 0/3 nodes are available" in run.error
     assert "ask for less" in run.error
 
 
 def test_a_quota_that_is_used_up_is_a_failure_that_says_so(make_project, cluster):
     cluster.quota = "compute, requested: pods=1, used: pods=5, limited: pods=5"
-    assert "exceeded quota: compute" in make_project().run("pass").error
+    project = make_project()
+    error = project.run("pass").error
+    assert "exceeded quota: compute" in error
+    assert "raise the quota" in error
+    assert released(project)
 
 
 def test_an_image_that_can_not_be_pulled_is_a_failure_that_says_so(make_project):
-    run = make_project(startup_timeout=2).run("pass", environment=EnvironmentSpec(image="no/such:image"))
+    project = make_project(startup_timeout=2)
+    run = project.run("pass", environment=EnvironmentSpec(image="no/such:image"))
+    assert released(project)
     assert "can't start: ErrImagePull" in run.error
     assert "image_pull_secrets" in run.error
 
@@ -174,10 +182,15 @@ def ended(project, run, thread):
     """Wait for the end of a run; return how its step ended. Every lease is free then."""
     thread.join(60)
     assert not thread.is_alive()
+    assert released(project)
+    return RunFolder(project.workspace.store, run.pipeline, run.run).read_step("step")
+
+
+def released(project):
+    """Whether a lease was taken, and each is free again."""
     store = project.workspace.store
     leases = [json.loads(store.get(info.path)) for info in store.walk("leases")]
-    assert [lease["released"] for lease in leases] == [True]
-    return RunFolder(store, run.pipeline, run.run).read_step("step")
+    return bool(leases) and all(lease["released"] for lease in leases)
 
 
 def test_a_pod_that_is_evicted_is_a_failure_that_says_so(make_project, cluster):
@@ -212,6 +225,7 @@ def test_a_cluster_that_is_away_is_a_failure_that_says_so(make_project, tmp_path
     file.write_text((tmp_path / "kubeconfig").read_text().replace(cluster.url, "http://127.0.0.1:1"))
     project = make_project(config_file=str(file))
     assert "the cluster can't be reached" in project.run("pass").error
+    assert released(project)
 
 
 def test_a_kubeconfig_that_there_is_not_is_a_failure_that_says_so(make_project, tmp_path):

@@ -64,6 +64,15 @@ _HARD_ARGUMENTS = (
     "-x",
 )
 
+_BEATS = """
+import sys, time
+print("begun", flush=True)
+while True:
+    with open(sys.argv[1] + "/beats", "a") as file:
+        file.write("x")
+    time.sleep(0.05)
+"""
+
 
 @dataclass(frozen=True)
 class ContractRun:
@@ -125,6 +134,17 @@ class ContractProject:
     def on_target(self) -> contextlib.AbstractContextManager[None]:
         """Let steps run on the target, where it is given as an object."""
         return using_target(self._used) if self._used is not None else contextlib.nullcontext()
+
+    def is_still(self, name: str) -> bool:
+        """Return whether nobody writes files of a name in outputs any more."""
+
+        def sizes() -> list[int]:
+            store = self.workspace.datastore()
+            return [info.size for info in store.walk("outputs") if info.path.endswith(f"/{name}")]
+
+        before = sizes()
+        time.sleep(1)
+        return sizes() == before
 
     def pipeline(self, script: str, *, target: str | None = None, **fields: Any) -> PipelineSpec:
         """Return a pipeline of one step that runs a script and has an output ``out``, its last argument."""
@@ -340,29 +360,30 @@ class ComputeTargetContract:
         told = [line for stream, line in run.lines if stream == "stdout"]
         assert len(told) == lines
         assert [int(line[:7]) for line in told[::1024]] == list(range(0, lines, 1024))
+        kept = run.kept("logs/stdout.txt")
+        assert (len(kept), kept[-1025:-1015]) == (lines * 1024, f"\n{lines - 1:07} x")
 
     def test_canceling_ends_it(self, project: ContractProject) -> None:
-        run = project.run(
-            "import time; print('begun', flush=True); time.sleep(600)", cancel_at=lambda line: line == "begun"
-        )
+        run = project.run(_BEATS, cancel_at=lambda line: line == "begun")
         assert run.step.status == "canceled"
+        assert project.is_still("beats")
 
     def test_canceling_ends_a_script_that_will_not_end(self, project: ContractProject) -> None:
-        run = project.run(
-            """
-            import signal, time
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            print("begun", flush=True)
-            time.sleep(600)
-            """,
-            cancel_at=lambda line: line == "begun",
-        )
+        stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        run = project.run(stubborn + _BEATS, cancel_at=lambda line: line == "begun")
         assert run.step.status == "canceled"
+        assert project.is_still("beats")
 
     def test_a_timeout_ends_it(self, project: ContractProject) -> None:
-        run = project.run("import time; time.sleep(600)", timeout=1.0)
+        run = project.run(_BEATS, timeout=1.0)
         assert run.outcome.status == "Failed"
         assert "timeout of 1 seconds" in run.error
+        assert project.is_still("beats")
+
+    def test_a_script_that_somebody_kills_is_a_failure_that_says_so(self, project: ContractProject) -> None:
+        run = project.run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+        assert run.outcome.status == "Failed"
+        assert "SIGKILL" in run.error
 
     def test_a_script_that_takes_too_much_memory_is_ended_with_a_reason(
         self, tmp_path: Path, small_target: ComputeTargetSpec | ComputeTarget | None

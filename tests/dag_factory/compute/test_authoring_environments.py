@@ -185,3 +185,51 @@ def test_an_environment_from_an_image_or_a_dockerfile(tmp_path):
         assert Environment.from_spec(made.to_spec()).to_spec() == made.to_spec()
     with pytest.raises(DefinitionError, match="can't be read"):
         Environment.from_dockerfile("a", "nowhere").to_spec()
+
+
+CONDA = """
+#!/bin/sh
+[ "$*" = "env export --name science --no-builds" ] || { echo "EnvironmentLocationNotFound: $4" >&2; exit 1; }
+cat <<END
+name: science
+channels: [conda-forge]
+dependencies: [python=3.12.1, numpy=2.1.0, {pip: [six==1.16.0]}]
+prefix: /opt/conda/envs/science
+END
+"""
+
+
+def test_an_existing_conda_environment_is_taken_with_its_versions(project, monkeypatch):
+    monkeypatch.delenv("CONDA_EXE", raising=False)
+    monkeypatch.setenv("PATH", f"{project.folder}/bin:/usr/bin:/bin")
+    project.write("bin/conda", CONDA).chmod(0o755)
+    spec = Environment.from_existing_conda_environment("mine", "science").to_spec()
+    assert (spec.python, spec.conda, spec.pip) == ("3.12.1", ("numpy=2.1.0",), ("six==1.16.0",))
+    assert (spec.conda_channels, spec.user_managed) == (("conda-forge",), False)
+    with pytest.raises(
+        DefinitionError, match="can't export environment 'art': EnvironmentLocationNotFound: art"
+    ):
+        Environment.from_existing_conda_environment("mine", "art")
+    (project.folder / "bin" / "conda").unlink()
+    with pytest.raises(DefinitionError, match="there is no conda here"):
+        Environment.from_existing_conda_environment("mine", "science")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda file: Environment.from_conda_specification("e", file),
+        lambda file: Environment.from_pip_requirements("e", file),
+        lambda file: Environment.from_dockerfile("e", file).to_spec(),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(project, make):
+    (project.folder / "file").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DefinitionError, match="is no text in UTF-8"):
+        make("file")
+
+
+@pytest.mark.parametrize("make", [Environment.from_docker_image, Environment.from_dockerfile])
+def test_an_image_without_a_name_is_refused(make):
+    with pytest.raises(DefinitionError, match="found an empty text"):
+        make("e", " ")
