@@ -105,9 +105,10 @@ def memory():
 @pytest.fixture
 def clean_run(monkeypatch):
     """A process in which nobody has asked for its run yet."""
-    from airflow_ml_pipelines.runtime import run
+    from airflow_ml_pipelines.runtime import context, run
 
     monkeypatch.delenv("ML_PIPELINES_RUN", raising=False)
+    monkeypatch.setattr(context, "_present", [])
     monkeypatch.setattr(run, "_present", [])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DocumentError
@@ -17,7 +18,7 @@ from airflow_ml_pipelines.runtime.journal import FileJournal, Journal, MemoryJou
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["VARIABLE", "Context", "offline_context", "read_context"]
+__all__ = ["VARIABLE", "Context", "present_context"]
 
 VARIABLE = "ML_PIPELINES_RUN"
 """The environment variable that names the launcher's document."""
@@ -51,12 +52,36 @@ class Context:
         self.started: float = document.get("started") or 0.0
 
 
-def read_context(environment: Mapping[str, str]) -> Context | None:
-    """Return the launcher's context, None where no launcher started this process.
+_present: list[Context] = []
 
-    :raises DocumentError: where its document can't be read.
+
+def present_context(*, allow_offline: bool = True) -> Context | None:
+    """Return what this process knows of its run, which is found out once.
+
+    Without an orchestrator that is a context for a script that nobody orchestrates, with one warning; None where that
+    is not allowed.
+
+    :raises DocumentError: where the launcher's document can't be read.
     """
-    path = environment.get(VARIABLE)
+    if not _present:
+        context = _read_context()
+        if context is None and allow_offline:
+            print(  # noqa: T201 - a script's warning goes to its own standard error
+                "warning: no orchestrator runs this script: metrics are printed and kept in memory, and files of "
+                "the run go to ./outputs and ./logs",
+                file=sys.stderr,
+            )
+            context = _offline_context()
+        if context is not None:
+            _present.append(context)
+    if not _present or (_present[0].offline and not allow_offline):
+        return None
+    return _present[0]
+
+
+def _read_context() -> Context | None:
+    """Return the launcher's context, None where no launcher started this process."""
+    path = os.environ.get(VARIABLE)
     if not path:
         return None
     try:
@@ -73,8 +98,7 @@ def read_context(environment: Mapping[str, str]) -> Context | None:
         raise DocumentError(f"{VARIABLE} names {path}, which is no run: {error!r}") from None
 
 
-def offline_context() -> Context:
-    """Return a context for a script that nobody orchestrates."""
+def _offline_context() -> Context:
     import uuid
 
     directory = os.getcwd()

@@ -10,13 +10,12 @@ import contextlib
 import io
 import json
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_ml_pipelines.core.errors import DataError, MlPipelinesError
 from airflow_ml_pipelines.core.metrics import read_events, read_metrics, read_properties, read_tags
-from airflow_ml_pipelines.runtime.context import Context, offline_context, read_context
+from airflow_ml_pipelines.runtime.context import Context, present_context
 from airflow_ml_pipelines.runtime.values import cell, check_name, plain_value, scalar, scalar_list
 
 if TYPE_CHECKING:
@@ -49,22 +48,14 @@ class Run:
 
         :raises RunEnvironmentException: without an orchestrator, where ``allow_offline`` is false.
         """
-        if not _present:
-            context = read_context(os.environ)
-            if context is not None:
-                _present.append(Run(context))
-            elif allow_offline:
-                print(  # noqa: T201 - a script's warning goes to its own standard error
-                    "warning: no orchestrator runs this script: metrics are printed and kept in memory, and files of "
-                    "the run go to ./outputs and ./logs",
-                    file=sys.stderr,
-                )
-                _present.append(OfflineRun(offline_context()))
-        if not _present or (_present[0]._context.offline and not allow_offline):  # noqa: SLF001
+        context = present_context(allow_offline=allow_offline)
+        if context is None:
             raise RunEnvironmentException(
                 "Run.get_context(allow_offline=False): no orchestrator runs this script. Submit the pipeline, or allow "
                 "the script to run offline."
             )
+        if not _present:
+            _present.append(OfflineRun(context) if context.offline else Run(context))
         return _present[0]
 
     def __repr__(self) -> str:

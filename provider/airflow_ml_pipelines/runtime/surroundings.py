@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from airflow_ml_pipelines.core.errors import DataError, WorkspaceError, did_you_mean
 from airflow_ml_pipelines.core.layout import segment
+from airflow_ml_pipelines.runtime.context import Context, present_context
 from airflow_ml_pipelines.runtime.datasets import FileDataset, TabularDataset, open_dataset
 from airflow_ml_pipelines.runtime.places import (
     copy_from,
@@ -20,8 +21,6 @@ from airflow_ml_pipelines.runtime.places import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from airflow_ml_pipelines.runtime.context import Context
 
 __all__ = ["DataPath", "Dataset", "Datastore", "Experiment", "Workspace", "find_dataset"]
 
@@ -44,9 +43,9 @@ class Workspace:
     @classmethod
     def from_config(cls, *_: Any, **__: Any) -> Workspace:
         """Return the workspace of the present run, whatever file is asked for."""
-        from airflow_ml_pipelines.runtime.run import Run
-
-        return Run.get_context().experiment.workspace
+        context = present_context()
+        assert context is not None
+        return cls.of(context)
 
     @classmethod
     def get(cls, name: str | None = None, **_: Any) -> Workspace:
