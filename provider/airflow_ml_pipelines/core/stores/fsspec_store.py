@@ -22,10 +22,11 @@ from airflow_ml_pipelines.core.errors import InvalidPathError, NotFoundError, St
 from airflow_ml_pipelines.core.files.digest import digest_bytes
 from airflow_ml_pipelines.core.files.walk import ASIDE
 from airflow_ml_pipelines.core.globs import is_glob
-from airflow_ml_pipelines.core.stores import web
 from airflow_ml_pipelines.core.stores.meta import object_info
 from airflow_ml_pipelines.core.stores.sftp import SCHEMES, explain_refusal, is_lost, sftp_options
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, check_path, is_unfinished, probe_clock
+from airflow_ml_pipelines.core.stores.web import SCHEMES as WEB
+from airflow_ml_pipelines.core.stores.web import explain_answer, find_reason
 
 __all__ = ["EXTRAS", "FsspecStore"]
 
@@ -77,7 +78,7 @@ class FsspecStore:
         self._root = root.rstrip("/")
         self._whole = bool(self._protocols & _OBJECT_STORES)
         self._sftp = url.partition("://")[0].lower() in SCHEMES
-        self._web = url.partition("://")[0].lower() in web.SCHEMES
+        self._web = url.partition("://")[0].lower() in WEB
 
     def __repr__(self) -> str:
         return f"FsspecStore({self.shown!r})"
@@ -298,10 +299,10 @@ class FsspecStore:
         except StoreError:
             raise
         except Exception as error:  # every file system has exceptions of its own
-            cause = web.find_reason(error) if self._web else error
+            cause = find_reason(error) if self._web else error
             if what != "written" and (isinstance(cause, _ABSENT) or self._is_folder(path, error)):
                 raise NotFoundError(f"there is no {path!r} in {self.shown}") from None
-            reason = (web.explain_answer(cause) if self._web else None) or _text(cause)
+            reason = (explain_answer(cause) if self._web else None) or _text(cause)
             raise StoreError(f"{path!r} in {self.shown} can't be {what}: {reason}") from error
 
     def _is_folder(self, path: str, error: Exception) -> bool:
