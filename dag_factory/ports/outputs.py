@@ -119,21 +119,45 @@ class OutputFileDatasetConfig(Produced):
 
         :param path_glob: not supported, None: the table has all files of the folder.
         """
-        if path_glob is not None:
-            raise DefinitionError(
-                "OutputFileDatasetConfig.read_delimited_files: path_glob is not supported: "
-                "let the step write the table's files to an output of their own"
-            )
-        from dag_factory.ports.tables import tabular_format
-
-        self.table = tabular_format(
+        return self._read(
             "OutputFileDatasetConfig.read_delimited_files",
+            path_glob,
             include_path=include_path,
             separator=separator,
             header=header,
             partition_format=partition_format,
             set_column_types=set_column_types,
         )
+
+    @checked
+    def read_parquet_files(
+        self,
+        include_path: bool = False,
+        partition_format: str | None = None,
+        path_glob: str | None = None,
+        set_column_types: Mapping[str, str] | None = None,
+    ) -> OutputTabularDatasetConfig:
+        """Return it as a table made of the Parquet files that the step writes.
+
+        :param path_glob: not supported, None: the table has all files of the folder.
+        """
+        return self._read(
+            "OutputFileDatasetConfig.read_parquet_files",
+            path_glob,
+            format="parquet",
+            include_path=include_path,
+            partition_format=partition_format,
+            set_column_types=set_column_types,
+        )
+
+    def _read(self, where: str, path_glob: str | None, **options: Any) -> OutputTabularDatasetConfig:
+        if path_glob is not None:
+            raise DefinitionError(
+                f"{where}: path_glob is not supported: let the step write the table's files to an output of their own"
+            )
+        from dag_factory.ports.tables import tabular_format
+
+        self.table = tabular_format(where, **options)
         return OutputTabularDatasetConfig(self)
 
     def to_spec(self, name: str) -> OutputSpec:

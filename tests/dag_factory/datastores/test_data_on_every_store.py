@@ -46,6 +46,12 @@ import os, pathlib, sys
 os.makedirs(sys.argv[1], exist_ok=True)
 pathlib.Path(sys.argv[1], "t.csv").write_text("x,y\\n1,a\\n2,b\\n")
 """
+PARQUET = """
+import sys
+import duckdb
+rows = "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(x, y)"
+duckdb.execute(f"COPY ({rows}) TO '{sys.argv[1]}' (FORMAT parquet, PARTITION_BY (x), OVERWRITE_OR_IGNORE)")
+"""
 
 
 @pytest.fixture(params=["local", "s3", "azurite", "gcs", "sftp"])
@@ -168,6 +174,13 @@ def test_an_output_can_be_read_as_a_table(far, project):
     write = PythonScriptStep("write.py", arguments=[made], source_directory="steps", name="write")
     table = made.read_delimited_files().as_input("table")
     assert show(far, project, inputs=[table], before=[write]) == {"table": [1, 2]}
+    parquet = OutputFileDatasetConfig("parquet")
+    project.write("steps/parquet.py", PARQUET)
+    write = PythonScriptStep("parquet.py", arguments=[parquet], source_directory="steps", name="write")
+    table = parquet.read_parquet_files(partition_format="/x={x}/*.parquet", set_column_types={"x": "long"})
+    registered = table.register_on_complete("parts")
+    assert show(far, project, inputs=[registered.as_input("table")], before=[write]) == {"table": [1, 2]}
+    assert Dataset.get_by_name(far, "parts").to_pandas_dataframe()["x"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("mode", ["mount", "upload"])
