@@ -12,7 +12,7 @@ from dag_factory._check import checked, core_of, expect
 from dag_factory.datasets.factories import FileFactory, TabularFactory
 from dag_factory.datasets.file_operations import FileOperations
 from dag_factory.ports.bases import AnyDataset
-from dag_factory.ports.data import DatasetConsumptionConfig, check_version
+from dag_factory.ports.data import DataPath, DatasetConsumptionConfig, check_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -322,6 +322,39 @@ class TabularDataset(TableOperations, Dataset):
         :param target: ``(datastore, folder)``; a folder of its own on the default datastore if left out.
         """
         return self._write("parquet", target)
+
+    @checked
+    def partition_by(
+        self,
+        partition_keys: list[str],
+        target: tuple[Datastore, str] | DataPath,
+        name: str | None = None,
+        show_progress: bool = True,
+        partition_as_file_dataset: bool = False,
+    ) -> TabularDataset | FileDataset:
+        """Write the rows as Parquet files in folders by the values of some columns; return the table that they are.
+
+        :param partition_keys: the columns; the folders are ``<column>=<value>``, one in the other.
+        :param target: ``(datastore, folder)``; the folder is empty.
+        :param name: registers what is returned, as a new version.
+        :param partition_as_file_dataset: whether to return the files, and not the table.
+        :raises DataError: where there is no data, or a value can't be the name of a folder.
+        """
+        import msgspec
+
+        from dag_factory.datasets.partitions import write_partitions
+
+        where = "TabularDataset.partition_by"
+        keys = expect(f"{where}(partition_keys=…)", partition_keys, list, what="a list of names of columns")
+        data, datastore = write_partitions(
+            where, self._workspace, self.data, keys, target, show_progress=show_progress
+        )
+        kind: type[TabularDataset | FileDataset] = TabularDataset
+        if partition_as_file_dataset and data.tabular is not None:
+            kind, form = FileDataset, data.tabular.partition_format
+            data = msgspec.structs.replace(data, tabular=None, partition_format=form)
+        made = kind(data, datastore.workspace.core)
+        return made if name is None else made.register(datastore.workspace, name, create_new_version=True)
 
     @checked
     def profile(self) -> list[ColumnProfile]:

@@ -210,6 +210,20 @@ class Table:
         options = "FORMAT parquet, COMPRESSION zstd"
         self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(path)} ({options})"))
 
+    def write_partitions(self, folder: str, keys: Sequence[str]) -> None:
+        """Write the rows as Parquet files in folders ``<key>=<value>``, one in the other; values are percent-encoded.
+
+        :raises DataError: where a key is no column, or no other column is left.
+        """
+        columns = self.columns
+        for key in keys:
+            if key not in columns:
+                raise DataError(f"there is no column {key!r}.{did_you_mean(key, columns)}")
+        if len(columns) <= len(keys):
+            raise DataError("no column is left for the files: leave one out of the keys")
+        options = f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quote_name, keys))})"
+        self._run(lambda: self._connection.execute(f"COPY ({self._sql}) TO {_text(folder)} ({options})"))
+
     def profile(self) -> list[ColumnProfile]:
         """Return what is known of the values of each column."""
         total = self.count()

@@ -12,6 +12,7 @@ from airflow_ml_pipelines.core.spec import Data, Location
 from airflow_ml_pipelines.core.stores.open import open_store
 from dag_factory import (
     DataError,
+    DataPath,
     Dataset,
     Datastore,
     DefinitionError,
@@ -173,6 +174,53 @@ def test_it_may_stand_in_a_definition(project):
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *given):
         pass
+
+
+ODD = "a b%2F#?=ü"
+
+
+def test_rows_are_written_into_folders_by_their_values(ws, store, project):
+    project.write("t.csv", f"city,year,price\nRome,2024,1\n{ODD},2024,2\nRome,2025,3\n")
+    store.upload_files(["t.csv"], target_path="tables", show_progress=False)
+    table = Dataset.Tabular.from_delimited_files((store, "tables/t.csv"))
+    made = table.partition_by(["city", "year"], (store, "by-city"), name="by city", show_progress=False)
+    assert (made.name, made.version, made.partition_keys) == ("by city", 1, ["city", "year"])
+    again = Dataset.get_by_name(ws, "by city")
+    frame = again.to_pandas_dataframe().sort_values("price")
+    assert frame.to_dict("list") == {
+        "city": ["Rome", ODD, "Rome"],
+        "year": [2024, 2024, 2025],
+        "price": [1, 2, 3],
+    }
+    assert again.filter(again["year"] == 2025).to_pandas_dataframe()["price"].tolist() == [3]
+    assert sorted(info.path.rpartition("/")[0] for info in store.store.walk("by-city")) == sorted(
+        ["by-city/city=Rome/year=2024", "by-city/city=Rome/year=2025", f"by-city/city={ODD}/year=2024"]
+    )
+    target = DataPath(store, "files")
+    files = table.partition_by(["city"], target, show_progress=False, partition_as_file_dataset=True)
+    assert len(files.filter(files["city"] == "Rome").to_path()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "error"),
+    [
+        ("a,b\n,1\n", ["a"], "column 'a' has a missing value, which can't be the name of a folder"),
+        ("a,b\nx/y,1\n", ["a"], "column 'a' has the value 'x/y', which can't be"),
+        ("a,b\nx,1\n", ["a", "b"], "no column is left for the files"),
+        ("a,b\nx,1\n", ["c"], "there is no column 'c'"),
+        ("a-b,c\nx,1\n", ["a-b"], "'a-b' has other signs than letters"),
+        ("a,b\nx,1\n", [], "expected one column at least"),
+    ],
+)
+def test_what_can_not_be_written_into_folders_leaves_none(store, project, text, keys, error):
+    project.write("t.csv", text)
+    store.upload_files(["t.csv"], target_path="tables", show_progress=False)
+    table = Dataset.Tabular.from_delimited_files((store, "tables/t.csv"))
+    with pytest.raises((DataError, DefinitionError), match=error):
+        table.partition_by(keys, (store, "made"), show_progress=False)
+    assert list(store.store.walk("made")) == []
+    with pytest.raises(DataError, match="'tables' on datastore 'workspaceblobstore' has files"):
+        table.partition_by(["a"] if "a," in text else ["c"], (store, "tables"))
 
 
 def test_a_url_without_a_datastore_is_looked_at_as_a_whole(ws, project, s3, monkeypatch):
