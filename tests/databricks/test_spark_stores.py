@@ -3,10 +3,16 @@
 import pytest
 from servers.spark import s3_conf, s3_jars, standalone_cluster
 
+from airflow_ml_pipelines.core.errors import DefinitionError
 from airflow_ml_pipelines.core.spec import DatabricksSpec
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, DatastoreSpec, Workspace
 from airflow_ml_pipelines.execution.targets.spark import SparkOptions, spark_variables
-from airflow_ml_pipelines.execution.targets.spark_stores import explain_missing, store_access
+from airflow_ml_pipelines.execution.targets.spark_stores import (
+    StoreAccess,
+    explain_missing,
+    hide_conf,
+    store_access,
+)
 
 S3 = "spark.hadoop.fs.s3a.bucket.b."
 AZURE = "spark.hadoop.fs.azure."
@@ -106,6 +112,28 @@ def test_what_people_say_of_a_store_goes_before_what_is_found():
     words = spark_variables(options, None, {f"{S3}endpoint": "http://found"})["PYSPARK_SUBMIT_ARGS"]
     assert f"{S3}endpoint=https://mine" in words
     assert "found" not in words
+
+
+def test_a_secret_of_a_step_s_configuration_is_in_no_command_line(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hunter2")
+    access = StoreAccess({}, {})
+    given = {"spark.hadoop.fs.azure.account.key.x": "env:MY_KEY", "spark.sql.ansi.enabled": "true"}
+    conf = hide_conf(access, given, local=True)
+    assert conf == {**given, "spark.hadoop.fs.azure.account.key.x": "${env.SPARK_STORE_1}"}
+    assert access.variables == {"SPARK_STORE_1": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "local", "text"),
+    [
+        ({"spark.hadoop.x.secret": "env:MY_KEY"}, False, "only with a local master"),
+        ({"spark.x.secret": "env:MY_KEY"}, True, "in the command line of Spark"),
+        ({"spark.x.secret": "{{secrets/scope/key}}"}, True, "a secret of a Databricks workspace"),
+    ],
+)
+def test_a_secret_that_spark_can_not_be_given_is_told(conf, local, text):
+    with pytest.raises(DefinitionError, match=text):
+        hide_conf(StoreAccess({}, {}), conf, local=local)
 
 
 @pytest.mark.parametrize(
