@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow_ml_pipelines.core.databricks.notebook import Cell, join_path, read_cells, split_sql
@@ -24,6 +24,7 @@ from airflow_ml_pipelines.core.errors import DefinitionError, MlPipelinesError
 __all__ = ["NotebookExit", "main", "run_notebook"]
 
 _TEXTS = frozenset({"md", "html", "md-sandbox"})
+_LAST_SECONDS = 20
 _NAMED = re.compile(r"(?<![:\w]):(\w+)")
 
 
@@ -227,6 +228,22 @@ def _display(value: Any = None, *_: Any, **__: Any) -> None:
         print(value)  # noqa: T201 - that is what it is for
 
 
+def _end_spark() -> None:
+    """End the session that a notebook never ends itself, and wait for the end of its JVM."""
+    if "pyspark" not in sys.modules:
+        return
+    from pyspark import SparkContext
+
+    context, gateway = SparkContext._active_spark_context, SparkContext._gateway  # noqa: SLF001 - there is no other way
+    with suppress(Exception):  # what the notebook made is there already
+        if context is not None:
+            context.stop()
+        process = getattr(gateway, "proc", None)
+        if process is not None:
+            process.stdin.close()
+            process.wait(_LAST_SECONDS)
+
+
 def main(arguments: list[str]) -> int:
     """Run the notebook that the arguments name."""
     path, widgets, result = [*arguments, "", ""][:3]
@@ -235,6 +252,8 @@ def main(arguments: list[str]) -> int:
     except MlPipelinesError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    finally:
+        _end_spark()
     if result and value is not None:
         os.makedirs(os.path.dirname(os.path.abspath(result)), exist_ok=True)
         with open(result, "w", encoding="utf-8", errors="replace") as file:
