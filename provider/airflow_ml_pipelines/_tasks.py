@@ -30,6 +30,7 @@ from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.links import task_url
 
 __all__ = [
+    "JOB_TOLD",
     "TOLD",
     "dataset_asset",
     "describe_step",
@@ -50,6 +51,14 @@ _LONGEST = 300
 
 TOLD = {"recorded": "the other run has made the result", "free": "nobody makes the result any more"}
 """What the events of a :class:`~airflow_ml_pipelines.triggers.reuse.ReuseTrigger` mean."""
+
+JOB_TOLD = {
+    "ended": "its job has ended",
+    "stop": "its job is to end, since another step of the run has failed",
+    "timeout": "its time is over",
+    "unseen": "the triggerer can't see its job ({error}), so the worker looks",
+}
+"""What the events of a :class:`~airflow_ml_pipelines.triggers.step.StepTrigger` mean."""
 
 
 def open_workspace(given: str | None) -> Workspace:

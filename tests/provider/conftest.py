@@ -77,23 +77,30 @@ class Events:
 
 
 def _run_task(
-    operator: Any, run_id: str = "r1", *, conf: Any = None, method: str = "execute", **task: Any
+    operator: Any,
+    run_id: str = "r1",
+    *,
+    conf: Any = None,
+    method: str = "execute",
+    event: Any = None,
+    **task: Any,
 ) -> Outcome:
-    """Render an operator's templates and execute it."""
+    """Render an operator's templates and execute it; with an event it goes on after a deferral."""
     operator = operator.prepare_for_execution()
     ti = Task(operator.dag.dag_id, run_id, operator.task_id, **task)
     declared = {name: operator.dag.params[name] for name in operator.dag.params}
     context = {
         "ti": ti,
         "dag": operator.dag,
-        "dag_run": SimpleNamespace(conf=conf, run_id=run_id),
+        "dag_run": SimpleNamespace(conf=conf, run_id=run_id, start_date=None),
         "run_id": run_id,
         "params": {**declared, **(conf or {})},
         "outlet_events": Events(),
     }
     operator.render_template_fields(context)
     try:
-        value, skipped = getattr(operator, method)(context), []
+        more = {} if event is None else {"event": event}
+        value, skipped = getattr(operator, method)(context, **more), []
     except DownstreamTasksSkipped as skip:
         value, skipped = ti.xcoms["return_value"], list(skip.tasks)
     return Outcome(value=value, skipped=skipped, operator=operator, events=context["outlet_events"].found)

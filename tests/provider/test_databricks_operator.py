@@ -1,5 +1,6 @@
 """The operator of steps on Spark in hand-written DAGs."""
 
+import asyncio
 import json
 import textwrap
 from pathlib import Path
@@ -192,33 +193,45 @@ def test_a_definition_is_the_same_each_time_it_is_read(dag):
 
 
 @pytest.mark.filterwarnings("ignore:ProvidersManager")
-@pytest.mark.parametrize("told", [True, False], ids=["triggers are told", "triggers are not told"])
-def test_it_leaves_its_slot_only_where_killing_the_task_still_ends_the_run(
-    dag, run_task, bricks, databricks, monkeypatch, told
+@pytest.mark.parametrize(
+    ("target", "given", "defers"),
+    [
+        ({"connection": "databricks_test"}, {}, True),
+        ({"connection": "databricks_test"}, {"deferrable": False}, False),
+        ({"connection": "databricks_test", "deferrable": False}, {}, False),
+        ({}, {}, False),
+        ({"deferrable": True}, {}, True),
+    ],
+    ids=["connection", "not this task", "not this target", "no connection", "this target"],
+)
+def test_it_leaves_its_slot_where_the_triggerer_can_see_the_run(
+    dag, run_task, bricks, databricks, monkeypatch, target, given, defers
 ):
-    from airflow_ml_pipelines.operators import databricks as module
-
     monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_TEST", databricks.connection())
-    monkeypatch.setattr(module, "TRIGGERS_ARE_KILLED", told)
     document = yaml.safe_load(bricks.file.read_text())
-    document["compute_targets"]["bricks"] = {
-        "type": "databricks",
-        "connection": "databricks_test",
-        "shared_paths": True,
-        "poll_interval": 0.1,
-    }
+    made = {"type": "databricks", "shared_paths": True, "poll_interval": 0.1, **target}
+    document["compute_targets"]["bricks"] = made if "connection" in made else {"host": databricks.url, **made}
     bricks.file.write_text(yaml.safe_dump(document))
     databricks.fail(Faults(slow_start=1))
-    prepare, clean = dag(**NOTEBOOK_STEP)
+    prepare, clean = dag(**NOTEBOOK_STEP, **given)
     run_task(prepare)
-    if not told:
+    if not defers:
         assert text(run_task(clean)) == "7one"
         return
     with pytest.raises(TaskDeferred) as caught:
         run_task(clean)
     assert caught.value.method_name == "resume"
     databricks.fail(Faults())
-    for run in databricks.runs.runs.values():
-        run.thread.join(60)
-    assert run_task(clean, method="execute").value["decision"] == "run"
+    event = first_event(caught.value.trigger)
+    assert event["status"] == "ended"
+    assert run_task(clean, method="resume", event=event).value["decision"] == "run"
     assert len(databricks.submitted) == 1
+
+
+def first_event(trigger):
+    async def first():
+        async for found in trigger.run():
+            return found.payload
+        return None
+
+    return asyncio.run(asyncio.wait_for(first(), 120))

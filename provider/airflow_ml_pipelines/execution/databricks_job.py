@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from airflow_ml_pipelines.core.canonical import compact_json, pretty_json
-from airflow_ml_pipelines.core.databricks.client import DatabricksClient
+from airflow_ml_pipelines.core.databricks.client import DatabricksClient, open_client
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
     DataError,
@@ -17,6 +17,7 @@ from airflow_ml_pipelines.core.errors import (
     NotFoundError,
 )
 from airflow_ml_pipelines.core.steps.decide import StepContext
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
 from airflow_ml_pipelines.execution.job import output_destination
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Place
 from airflow_ml_pipelines.runtime.masking import Mask
@@ -24,7 +25,7 @@ from airflow_ml_pipelines.runtime.publishing import stored_manifest
 from airflow_ml_pipelines.runtime.result import JobResult
 from airflow_ml_pipelines.runtime.stop import Stop, StoppedError
 
-__all__ = ["OVER", "DatabricksJob", "page_url", "seen_end"]
+__all__ = ["OVER", "DatabricksJob", "DatabricksRun", "find_run", "page_url", "seen_end"]
 
 OVER = frozenset({"TERMINATED", "SKIPPED", "INTERNAL_ERROR"})
 """States of a run that does not go on."""
@@ -38,12 +39,44 @@ _TRACE_LINES = 30
 _LONGEST_EXIT = 10_000
 
 
-class DatabricksJob:
-    """A run of Databricks.
+class DatabricksRun:
+    """A run of Databricks, which can be looked at and ended.
 
-    :param mask: takes secrets out of what it said.
     :ivar run_id: its id there.
     :ivar url: the address of its page.
+    """
+
+    def __init__(self, client: DatabricksClient, place: Place) -> None:
+        self.run_id = int(place.details["run_id"])
+        self.url = place.details.get("url", "")
+        self._client = client
+
+    def is_over(self) -> bool:
+        """Return whether it has ended."""
+        try:
+            return _is_over(self._client.run(self.run_id))
+        except NotFoundError:
+            return True
+
+    def remove(self) -> None:
+        """End it where it runs. Databricks keeps what has ended."""
+        with suppress(MlPipelinesError):
+            if not self.is_over():
+                self._client.cancel(self.run_id)
+
+
+def find_run(target: ComputeTargetSpec, place: Place) -> DatabricksRun | None:
+    """Return the run that an attempt has submitted, None where nobody knows its id: then nobody has seen it begin.
+
+    :raises ComputeTargetException: where nothing says which Databricks workspace it is on.
+    """
+    return DatabricksRun(open_client(target), place) if "run_id" in place.details else None
+
+
+class DatabricksJob(DatabricksRun):
+    """A run of Databricks that is followed by who has its step.
+
+    :param mask: takes secrets out of what it said.
     """
 
     def __init__(
@@ -57,10 +90,8 @@ class DatabricksJob:
         mask: Mask,
         log: Log,
     ) -> None:
-        self.run_id = int(place.details["run_id"])
-        self.url = place.details.get("url", "")
+        super().__init__(client, place)
         self._mask = mask
-        self._client = client
         self._context = context
         self._folder = context.folder.attempt_folder(context.step.id, attempt)
         self._attempt = attempt
@@ -100,19 +131,6 @@ class DatabricksJob:
         )
         self._context.workspace.store.put(f"{self._folder}/result.json", compact_json(result.to_dict()))
         return result
-
-    def is_over(self) -> bool:
-        """Return whether it has ended."""
-        try:
-            return _is_over(self._client.run(self.run_id))
-        except NotFoundError:
-            return True
-
-    def remove(self) -> None:
-        """End it where it runs. Databricks keeps what has ended."""
-        with suppress(MlPipelinesError):
-            if not self.is_over():
-                self._client.cancel(self.run_id)
 
     # --- its end -------------------------------------------------------------------------------------------------
 

@@ -41,12 +41,11 @@ from airflow_ml_pipelines.execution.handover import (
     HandedOver,
     ScriptKind,
     TakenOver,
-    read_place,
     running_attempt,
-    write_place,
 )
 from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.kinds import Kind
+from airflow_ml_pipelines.execution.places import read_place, write_place
 from airflow_ml_pipelines.execution.spark_libraries import bring_libraries
 from airflow_ml_pipelines.execution.targets.databricks import DatabricksTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Place
@@ -103,7 +102,7 @@ class _OnDatabricks:
         document = began or self._unseen()
         if document is None or document.key != (go.lease.key if go.lease else None):
             return None
-        place = read_place(context, document.attempt)
+        place = read_place(context.workspace.store, document.folder)
         if place is None or "token" not in place.details:
             return None
         running = self._submit(document.attempt, place, log)
@@ -122,7 +121,7 @@ class _OnDatabricks:
         if document is None or document.status != "failed" or not document.attempt:
             return None
         folder = context.folder.attempt_folder(context.step.id, document.attempt)
-        place = read_place(context, document.attempt)
+        place = read_place(context.workspace.store, folder)
         if place is None or context.workspace.store.info(seen_end(folder)):
             return None
         if "run_id" not in place.details:
@@ -141,7 +140,7 @@ class _OnDatabricks:
         folder = context.folder.attempt_folder(context.step.id, attempt)
         token = token_of(context.workspace.store.url, folder, go.lease.key if go.lease else None)
         place = Place(target=self._spec.name, id=token, details={"token": token})
-        write_place(context, attempt, place)
+        write_place(context.workspace.store, folder, place)
         return HandedOver(self._submit(attempt, place, log))
 
     def destination(self, spec: OutputSpec, attempt: int) -> tuple[str, str]:
@@ -169,12 +168,12 @@ class _OnDatabricks:
             )
             run_id = client.submit(request)
             place = replace_details(place, {**place.details, "run_id": str(run_id)})
-            write_place(context, attempt, place)
+            write_place(context.workspace.store, folder, place)
             url = ""
             with suppress(MlPipelinesError):  # who follows the run says what is wrong
                 url = page_url(client.run(run_id))
             place = replace_details(place, {**place.details, "url": url})
-            write_place(context, attempt, place)
+            write_place(context.workspace.store, folder, place)
             log(f"submitted run {run_id}: {url}")
         return DatabricksJob(
             client,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from airflow_ml_pipelines.core.canonical import pretty_json
-from airflow_ml_pipelines.core.documents import read_document, write_document
-from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
-from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
+from airflow_ml_pipelines.core.errors import MlPipelinesError
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import EnvironmentSpec, OutputSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.job import make_job, output_destination
+from airflow_ml_pipelines.execution.places import job_path, read_job, read_place, write_place
 from airflow_ml_pipelines.execution.targets.port import (
-    SCHEMA,
     ComputeTarget,
     Log,
     OnLine,
@@ -32,10 +30,7 @@ __all__ = [
     "HandedOver",
     "ScriptKind",
     "TakenOver",
-    "place_path",
-    "read_place",
     "running_attempt",
-    "write_place",
 ]
 
 
@@ -81,11 +76,11 @@ class ScriptKind:
         prepared = target.prepare(environment, workspace, log=log)
         job = self._make_job(attempt, prepared.interpreter)
         folder = context.folder.attempt_folder(context.step.id, attempt)
-        workspace.store.put(f"{folder}/job.json", pretty_json(_public(job)))
+        workspace.store.put(job_path(folder), pretty_json(_public(job)))
         work = Work(workspace, job, environment, prepared)
         place = target.place(work)
         if place is not None:
-            write_place(context, attempt, place)
+            write_place(workspace.store, folder, place)
         return HandedOver(target.start(work, log=log), prepared.lacks)
 
     def _environment(self) -> EnvironmentSpec:
@@ -114,11 +109,12 @@ def _take_over(
     document = running_attempt(context)
     if document is None:
         return None
-    place = read_place(context, document.attempt)
+    store = context.workspace.store
+    place = read_place(store, document.folder)
     if place is None:
         return None
     try:
-        kept = _read_job(context, document)
+        kept = read_job(store, document.folder)
         job = make(document.attempt, kept.interpreter)
     except MlPipelinesError as error:
         log(f"what was started for step {context.step.name!r} before can't be taken over: {error}")
@@ -146,39 +142,11 @@ def _running(context: StepContext, job: Job, place: Place, found: Running | None
     return found
 
 
-def read_place(context: StepContext, attempt: int) -> Place | None:
-    """Return where an attempt's job runs, None where it ended with the process that started it."""
-    path = place_path(context.folder, context.step.id, attempt)
-    try:
-        return read_document(context.workspace.store.get(path), Place, what=path, schema=SCHEMA)
-    except (NotFoundError, DocumentError):
-        return None
-
-
-def write_place(context: StepContext, attempt: int, place: Place) -> None:
-    """Write where an attempt's job runs; writing it again says that somebody follows it."""
-    path = place_path(context.folder, context.step.id, attempt)
-    context.workspace.store.put(path, write_document(place))
-
-
-def place_path(folder: RunFolder, step: str, attempt: int) -> str:
-    """Return where it is written where an attempt's job runs; when it was last written somebody followed the job."""
-    return f"{folder.attempt_folder(step, attempt)}/place.json"
-
-
 def _public(job: Job) -> dict[str, object]:
     """Return the job as it may be kept: values of variables can be secret."""
     document = job.to_dict()
     document["variables"] = dict.fromkeys(job.variables, "***")
     return document
-
-
-def _read_job(context: StepContext, document: StepDocument) -> Job:
-    path = f"{document.folder}/job.json"
-    try:
-        return Job.from_dict(json.loads(context.workspace.store.get(path)))
-    except ValueError:
-        raise DocumentError(f"{path} is no JSON document") from None
 
 
 @dataclass(frozen=True)

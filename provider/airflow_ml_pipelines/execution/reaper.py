@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from airflow_ml_pipelines.core.errors import NotFoundError
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-from airflow_ml_pipelines.execution.handover import place_path
+from airflow_ml_pipelines.execution.places import place_path
 from airflow_ml_pipelines.execution.step import SIGN_OF_LIFE
 from airflow_ml_pipelines.execution.targets.port import Owner, Reaped, Tidy
 from airflow_ml_pipelines.execution.targets.registry import open_target
@@ -57,7 +57,7 @@ def why_reap(workspace: Workspace, owner: Owner, unwatched: float) -> str | None
         return f"attempt {document.attempt} came after it"
     if document.status != "running":
         return f"its step is {document.status}"
-    sign = store.info(place_path(folder, owner.step, owner.attempt))
+    sign = store.info(place_path(folder.attempt_folder(owner.step, owner.attempt)))
     age = 0.0 if sign is None else store.clock() - sign.modified
     if age > max(unwatched, 2 * SIGN_OF_LIFE):
         return f"nobody has followed it for {age:.0f} seconds"

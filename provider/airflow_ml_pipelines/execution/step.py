@@ -23,19 +23,22 @@ from airflow_ml_pipelines.core.reuse.history import add_key
 from airflow_ml_pipelines.core.reuse.lease import Lease, acquire_lease, attempt_key
 from airflow_ml_pipelines.core.reuse.records import Record, write_record
 from airflow_ml_pipelines.core.reuse.verify import verify_output
-from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument, StepDocument
+from airflow_ml_pipelines.core.runs.folder import Origin, OutputDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext, claim_results
 from airflow_ml_pipelines.core.steps.inputs import keep_input_manifests
 from airflow_ml_pipelines.core.steps.register import register_outputs
 from airflow_ml_pipelines.core.steps.sources import Sources
-from airflow_ml_pipelines.execution.handover import read_place, write_place
+from airflow_ml_pipelines.core.stores.store import Store
+from airflow_ml_pipelines.execution.handover import TakenOver, running_attempt
 from airflow_ml_pipelines.execution.kinds import Kind, open_kind
+from airflow_ml_pipelines.execution.left import LeftJob, Told, canceled_step, leave_job, read_left, settle
 from airflow_ml_pipelines.execution.mlflow import tell_mlflow
+from airflow_ml_pipelines.execution.places import find_job, read_place, write_place
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
 from airflow_ml_pipelines.runtime.result import JobResult
 
-__all__ = ["SIGN_OF_LIFE", "StepLeft", "run_step"]
+__all__ = ["SIGN_OF_LIFE", "StepLeft", "find_failure", "run_step", "say_alive"]
 
 _LOOK_FOR_FAILURE = 1.0
 
@@ -46,14 +49,12 @@ SIGN_OF_LIFE = 20.0
 class StepLeft(Exception):  # noqa: N818 - it is no error
     """A step's job goes on by itself.
 
-    :ivar running: the job.
-    :ivar key: of the lease that somebody has to keep meanwhile, as the step's owner.
+    :ivar job: the job, with the lease that somebody has to keep meanwhile.
     """
 
-    def __init__(self, running: Running, key: str) -> None:
+    def __init__(self, job: LeftJob) -> None:
         super().__init__("the job goes on by itself")
-        self.running = running
-        self.key = key
+        self.job = job
 
 
 def run_step(
@@ -68,14 +69,16 @@ def run_step(
 ) -> StepDocument:
     """Run a step that was decided to run, and record what it made.
 
-    Where a process that was lost had started it, and it still runs or has ended since, that is taken.
+    Where a process that was lost, or has left it alone, had started it, and it still runs or has ended since, that is
+    taken; what was told of its log before is not told again.
 
     :param log: told what happens, a line at a time.
     :param on_line: told each line that the script writes, with ``stdout`` or ``stderr``.
     :param canceled: asked several times a second; a reason ends the script.
     :param last_try: whether a failure ends the run (unless it goes on without this step).
-    :param leave: asked once the job was handed over whether this process leaves it alone; whoever runs the step again in
-        the same run takes it over.
+    :param leave: asked once the job was handed over, and would go on alone, whether this process leaves it alone; who
+        said that it is to be taken up (:func:`~airflow_ml_pipelines.execution.left.settle`) runs the step again in the
+        same run, and takes it over. Without that word it was the task that was run anew: the job is ended.
     :raises StepLeft: where it was left alone.
     :raises StepFailedError: where the script failed.
     :raises StepCanceledError: where it was canceled.
@@ -83,17 +86,20 @@ def run_step(
     """
     folder, step = context.folder, context.step
     kind = open_kind(context)
-    taken = kind.take_over(go, log)
+    taken = _take_over(context, kind, go, log)
     document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
+    told = _told(context, document, on_line)
     try:
         with _lease(context, go, document).kept() as lease:
             _claim_inputs(context)
             job = taken.job if taken else kind.hand_over(go, document.attempt, log)
-            if leave(job.running):
+            if _can_leave(context, document) and leave(job.running):
                 lease.hand_on()
-                raise StepLeft(job.running, lease.key)  # noqa: TRY301 - the lease is to end its keeping first
-            result = _follow(context, document.attempt, job.running, on_line, canceled)
+                raise StepLeft(  # noqa: TRY301 - the lease is to end its keeping first
+                    leave_job(context, document, told, lease.key)
+                )
+            result = _follow(context, document.folder, job.running, told, canceled)
             document = _finish(context, kind, document, result, job.lacks, log)
     except StepLeft:
         raise
@@ -111,6 +117,30 @@ def run_step(
         raise
     tell_mlflow(context, document, log)
     return document
+
+
+def _take_over(context: StepContext, kind: Kind, go: Go, log: Log) -> TakenOver | None:
+    """Return what was started for the step before; what was left alone only where it was said that it is taken up."""
+    document = running_attempt(context)
+    store = context.workspace.store
+    left = None if document is None else read_left(store, document.folder)
+    if document is None or left is None or settle(store, document.folder, left.id, "killed") == "taken up":
+        return kind.take_over(go, log)
+    log(f"the task was run anew, so what runs of step {context.step.name!r} is ended")
+    running = find_job(context.workspace, document.folder)
+    if running is not None:
+        running.remove()
+    context.folder.write_step(canceled_step(document, "the task was run anew"))
+    return None
+
+
+def _told(context: StepContext, document: StepDocument, on_line: OnLine) -> Told:
+    left = read_left(context.workspace.store, document.folder)
+    return Told(on_line) if left is None else Told(on_line, left.stdout, left.stderr)
+
+
+def _can_leave(context: StepContext, document: StepDocument) -> bool:
+    return read_place(context.workspace.store, document.folder) is not None
 
 
 def _lease(context: StepContext, go: Go, document: StepDocument) -> Lease:
@@ -163,14 +193,14 @@ def _new_attempt(context: StepContext, go: Go) -> StepDocument:
 
 def _follow(
     context: StepContext,
-    attempt: int,
+    folder: str,
     running: Running,
     on_line: OnLine,
     canceled: Callable[[], str | None],
 ) -> JobResult:
     """Wait for the end of a job. Only the loss of this process leaves anything of it behind."""
     name = context.step.name
-    watch = _Watch(context, attempt, canceled)
+    watch = _Watch(context, folder, canceled)
     try:
         result = running.follow(on_line=on_line, canceled=watch.reason)
     finally:
@@ -194,9 +224,9 @@ class _Watch:
     :ivar given: the reason that was given.
     """
 
-    def __init__(self, context: StepContext, attempt: int, canceled: Callable[[], str | None]) -> None:
+    def __init__(self, context: StepContext, folder: str, canceled: Callable[[], str | None]) -> None:
         self._context = context
-        self._attempt = attempt
+        self._folder = folder
         self._canceled = canceled
         self.given: str | None = None
         self._next = time.monotonic() + _LOOK_FOR_FAILURE
@@ -216,15 +246,25 @@ class _Watch:
         if self._context.run.continue_on_step_failure or time.monotonic() < self._next:
             return None
         self._next = time.monotonic() + _LOOK_FOR_FAILURE
-        failure = self._context.folder.read_failure()
-        if failure is None or failure.step == self._context.step.id:
-            return None
-        return f"step {failure.step!r} failed, and continue_on_step_failure is false"
+        return find_failure(self._context.folder, self._context.step.id)
 
     def _say_alive(self) -> None:
-        place = read_place(self._context, self._attempt)
-        if place is not None:
-            write_place(self._context, self._attempt, place)
+        say_alive(self._context.workspace.store, self._folder)
+
+
+def find_failure(folder: RunFolder, step: str) -> str | None:
+    """Return the failure of another step that ends this one, None where there is none."""
+    failure = folder.read_failure()
+    if failure is None or failure.step == step:
+        return None
+    return f"step {failure.step!r} failed, and continue_on_step_failure is false"
+
+
+def say_alive(store: Store, folder: str) -> None:
+    """Say that somebody follows an attempt's job."""
+    place = read_place(store, folder)
+    if place is not None:
+        write_place(store, folder, place)
 
 
 def _finish(

@@ -73,7 +73,7 @@ class DataTransferOperator(StepOperator):
         allow_reuse: bool = True,
         version: str | None = None,
         workspace: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:

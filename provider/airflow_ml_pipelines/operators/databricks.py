@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from airflow_ml_pipelines._airflow import TRIGGERS_ARE_KILLED
-from airflow_ml_pipelines._tasks import TOLD, workspace_path
 from airflow_ml_pipelines.core.databricks.libraries import LIBRARY_LISTS, read_libraries
 from airflow_ml_pipelines.core.databricks.rules import FORMS, find_wrong, make_databricks
 from airflow_ml_pipelines.core.errors import DefinitionError
-from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import DatabricksSpec, OutputSpec, PipelineSpec, StepSpec
-from airflow_ml_pipelines.core.steps.decide import Go, StepContext
-from airflow_ml_pipelines.core.workspaces.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.port import Running
 from airflow_ml_pipelines.links import DatabricksRunLink
 from airflow_ml_pipelines.operators.step import StepOperator
@@ -55,9 +50,8 @@ class DatabricksOperator(StepOperator):
     A notebook gets each input and output as a widget of its name, a script and a main class as ``--<name>`` unless an
     argument names it. Parameters of the DAG are not given to it.
 
-    While a run of Databricks goes on, the triggerer waits for it, without a worker slot, where the compute target has an
-    Airflow connection, ``deferrable`` is true and Airflow tells triggers of a killed task (3.3 and later); else the worker
-    does. Killing the task cancels the run.
+    While a run of Databricks goes on, the task is deferred where the compute target has an Airflow connection, unless
+    ``deferrable`` or the target says otherwise. Killing the task cancels the run.
 
     :param pipeline: the pipeline that the run's plan is of, or its name.
     :param step: the step; its id is enough where the run has a plan. Nothing of it is a template.
@@ -102,7 +96,8 @@ class DatabricksOperator(StepOperator):
     :param ignore: git patterns of files to leave out of the snapshot.
     :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
         environment names.
-    :param deferrable: wait in the triggerer; else in the worker.
+    :param deferrable: True: wait in the triggerer; False: in the worker; None: as the compute target says, else in the
+        triggerer where it has a connection.
     :param poll_interval: seconds between two looks for the result of another run that is making the same.
     :param kwargs: of every operator.
     """
@@ -111,6 +106,7 @@ class DatabricksOperator(StepOperator):
     operator_extra_links: tuple[Any, ...] = (*StepOperator.operator_extra_links, DatabricksRunLink())
     ui_color = "#ffdfd6"
 
+    job_poll_interval = 10.0
     run_url = ""
 
     def __init__(
@@ -154,7 +150,7 @@ class DatabricksOperator(StepOperator):
         hash_paths: Sequence[str] = (),
         ignore: Sequence[str] = (),
         workspace: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:
@@ -199,22 +195,6 @@ class DatabricksOperator(StepOperator):
             inputs=inputs,
         )
 
-    def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Take the run's end, or decide again."""
-        event = event or {}
-        if event.get("status", "") not in TOLD:
-            self._forced = event.get("forced")
-            if event.get("status") == "unseen":
-                self.log.warning(
-                    "The triggerer can't see run %s any more: %s. Looking from here.",
-                    event.get("run_id"),
-                    event.get("error"),
-                )
-            else:
-                self.log.info("Run %s has ended.", event.get("run_id"))
-            return self.execute(context)
-        return super().resume(context, event)
-
     def _filled_in(self, workspace: Workspace, map_index: int | None) -> StepSpec:
         refuse_secrets(
             self.task_id,
@@ -230,45 +210,14 @@ class DatabricksOperator(StepOperator):
             parameters={**spec.parameters, **self.notebook_params},
         )
 
-    def _run(self, step: StepContext, go: Go, context: Any, leave: Any = None) -> StepDocument:  # noqa: ARG002
-        from airflow_ml_pipelines.execution.step import StepLeft
+    def _handed_over(self, running: Running, context: Any) -> None:
+        self.run_url = str(getattr(running, "url", ""))
+        if self.run_url:
+            context["ti"].xcom_push(DatabricksRunLink().xcom_key, self.run_url)
 
-        connection = step.workspace.compute_target(step.step.compute_target).options.get("connection")
-        # where a trigger is not told that its task was killed, the run would go on
-        waits = (
-            self.deferrable
-            and TRIGGERS_ARE_KILLED
-            and connection
-            and find_spec("airflow.providers.databricks") is not None
-        )
-
-        def leaves(running: Running) -> bool:
-            self.run_url = str(getattr(running, "url", ""))
-            if self.run_url:
-                context["ti"].xcom_push(DatabricksRunLink().xcom_key, self.run_url)
-            return bool(waits and self.run_url and not self._kill_reason and not running.is_over())
-
-        try:
-            return super()._run(step, go, context, leaves)
-        except StepLeft as left:
-            from airflow_ml_pipelines.triggers.databricks import DatabricksRunTrigger
-
-            trigger = DatabricksRunTrigger(
-                run_id=left.running.run_id,  # type: ignore[attr-defined]
-                databricks_conn_id=str(connection),
-                run_page_url=self.run_url,
-                polling_period_seconds=max(1, round(self._poll(step))),
-                workspace=workspace_path(step.workspace, self.workspace),
-                lease_key=left.key,
-                owner=step.owner,
-                forced=self._forced,
-            )
-            self.defer(trigger=trigger, method_name="resume")
-            raise  # never reached: defer raises
-
-    def _poll(self, step: StepContext) -> float:
-        options = step.workspace.compute_target(step.step.compute_target).options
-        return float(options.get("poll_interval", 10))
+    def _defers_by_itself(self, target: ComputeTargetSpec) -> bool:
+        # what another environment variable than a connection's gives, the triggerer need not have
+        return bool(target.options.get("connection"))
 
 
 def _read(arguments: Mapping[str, Any], task_id: str) -> tuple[DatabricksSpec, str]:

@@ -73,8 +73,10 @@ class PythonScriptOperator(StepOperator):
     :param script_timeout: seconds after which the script is killed.
     :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
         environment names.
-    :param deferrable: wait in the triggerer where another run is making the result; else in the worker.
-    :param poll_interval: seconds between two looks for such a result.
+    :param deferrable: True: wait in the triggerer while the job runs, where the compute target lets it go on alone, and
+        while another run is making the result; False: do both in the worker; None: the first as the compute target says,
+        the second in the triggerer.
+    :param poll_interval: seconds between two looks for another run's result.
     :param kwargs: of every operator.
     """
 
@@ -107,7 +109,7 @@ class PythonScriptOperator(StepOperator):
         ignore: Sequence[str] = (),
         script_timeout: timedelta | float | None = None,
         workspace: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, BaseOperator
+from airflow_ml_pipelines._airflow import AirflowException, AirflowFailException, BaseOperator, conf
 from airflow_ml_pipelines._tasks import (
+    JOB_TOLD,
     TOLD,
     dataset_asset,
     describe_step,
@@ -32,11 +33,14 @@ from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
 from airflow_ml_pipelines.core.steps.decide import Go, Hit, StepContext, Wait, decide
 from airflow_ml_pipelines.core.steps.register import register_outputs
-from airflow_ml_pipelines.core.workspaces.workspace import Workspace
+from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
 from airflow_ml_pipelines.execution.targets.port import Running
 from airflow_ml_pipelines.links import ReusedFromLink, StepLink
 from airflow_ml_pipelines.operators.step_arguments import InputSource, OutputReference, digest_step
 from airflow_ml_pipelines.triggers.reuse import ReuseTrigger
+
+if TYPE_CHECKING:
+    from airflow_ml_pipelines.execution.left import LeftJob
 
 __all__ = ["StepOperator"]
 
@@ -50,14 +54,22 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
 
     Clearing a task whose step has ended well makes the step run. Killing the task ends what it runs.
 
+    Where its compute target lets jobs go on alone, such as containers, the task can be deferred while its job runs: it
+    takes no worker slot then, and a triggerer tells the log, keeps the lease and sees the end, which a worker collects.
+
     :param pipeline: the pipeline that the run's plan is of, or its name.
     :param step: the step; its id is enough where the run has a plan. Nothing of it is a template.
     :param workspace: the workspace's file or folder; None for the one that ``[ml_pipelines] workspace`` or the
         environment names.
-    :param deferrable: wait in the triggerer where another run is making the result; else in the worker.
-    :param poll_interval: seconds between two looks for such a result.
+    :param deferrable: True: defer the task while its job runs, where the compute target lets it go on alone, and while
+        another run is making the result; False: do both in the worker; None: defer it for another run's result, and for
+        its job as the compute target says (``deferrable``), else ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks for another run's result.
     :param kwargs: of every operator.
     """
+
+    job_poll_interval = 5.0
+    """Seconds between two looks at a deferred task's job, where its compute target says nothing else."""
 
     operator_extra_links: tuple[Any, ...] = (ReusedFromLink(), StepLink())
 
@@ -67,7 +79,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         pipeline: PipelineSpec | str | None = None,
         step: StepSpec | str | None = None,
         workspace: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float = 5,
         **kwargs: Any,
     ) -> None:
@@ -82,6 +94,9 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.definition_digest = ""
         self._kill_reason: str | None = None
         self._forced: str | None = None
+        self._until: float | None = None
+        self._is_resumed = False
+        self._stays = False
         self._done: tuple[StepContext, StepDocument] | None = None
         if isinstance(step, str) and isinstance(pipeline, PipelineSpec):
             step = pipeline.step(step)
@@ -117,11 +132,18 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Take an earlier result or run the script."""
+        from airflow_ml_pipelines.execution.handover import running_attempt
+        from airflow_ml_pipelines.execution.left import remove_job
+
+        if self._until is None and self.execution_timeout is not None:
+            self._until = time.time() + self.execution_timeout.total_seconds()
         with plain_errors(self.log):
             workspace = open_workspace(self.workspace)
             step = self._open(workspace, context)
-            stop_after_failure(step.folder, step.step.id, goes_on=step.run.continue_on_step_failure)
+            if not self._is_resumed:  # else what runs is to be ended first
+                stop_after_failure(step.folder, step.step.id, goes_on=step.run.continue_on_step_failure)
             forced = self._forced = self._forced or forced_reason(step.folder, step.step.id)
+            before = running_attempt(step)
             while isinstance(outcome := decide(step, forced=forced), Wait):
                 log_outcome(self.log, step, outcome)
                 self._wait(workspace, outcome)
@@ -130,6 +152,8 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             if isinstance(outcome, Hit):
                 document = outcome.document
                 self.reused_from_url = reused_from_url(workspace, document.reused_from)
+                if before is not None:  # another run was faster, since nobody could keep the lease
+                    remove_job(workspace, before.folder)
             else:
                 document = self._run(with_archive(step), outcome, context)
             self._emit(context, step, document)
@@ -137,8 +161,18 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             return describe_step(workspace, document)
 
     def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Decide again, after what was waited for has happened."""
-        self.log.info("Looking again: %s.", TOLD.get((event or {}).get("status", ""), "the wait is over"))
+        """Decide again, or take up the job, after what was waited for has happened."""
+        event = event or {}
+        status = event.get("status", "")
+        if status in JOB_TOLD:
+            self._is_resumed = True
+            self._forced, self._until = event.get("forced"), event.get("until")
+            self._stays = status != "ended"
+            if status == "timeout":
+                self._kill_reason = f"its execution_timeout of {self.execution_timeout} has passed"
+            self.log.info("The task goes on: %s.", JOB_TOLD[status].format(error=event.get("error")))
+        else:
+            self.log.info("Looking again: %s.", TOLD.get(status, "the wait is over"))
         return self.execute(context)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - the provider's signature
@@ -196,12 +230,16 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         """Return the names of variables of its environment whose values are secret."""
         return ()
 
-    def _run(
-        self, step: StepContext, go: Go, context: Any, leave: Callable[[Running], bool] = lambda _: False
-    ) -> StepDocument:
-        from airflow_ml_pipelines.execution.step import run_step
+    def _run(self, step: StepContext, go: Go, context: Any) -> StepDocument:
+        from airflow_ml_pipelines.execution.step import StepLeft, run_step
 
         ti = context["ti"]
+        defers = self._defers(step.workspace.compute_target(step.step.compute_target))
+
+        def leaves(running: Running) -> bool:
+            self._handed_over(running, context)
+            return defers and not self._stays and not self._kill_reason and not running.is_over()
+
         try:
             return run_step(
                 step,
@@ -210,16 +248,51 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
                 on_line=lambda _stream, line: self.log.info("%s", line),
                 canceled=lambda: self._kill_reason,
                 last_try=ti.try_number > ti.max_tries,
-                leave=leave,
+                leave=leaves,
             )
+        except StepLeft as left:
+            self._defer(step, left.job, context)
+            raise  # never reached: defer raises
         except StepCanceledError as error:
             self.log.error("%s", error)  # noqa: TRY400 - it is no fault that a traceback could explain
             # a killed task may be tried again, elsewhere; one of a run that has failed may not
             kind = AirflowException if self._kill_reason else AirflowFailException
             raise kind(str(error)) from None
 
+    def _defers(self, target: ComputeTargetSpec) -> bool:
+        """Return whether the task is deferred while its job runs."""
+        if self.deferrable is not None:
+            return self.deferrable
+        chosen = target.options.get("deferrable")
+        if isinstance(chosen, bool):
+            return chosen
+        by_default = conf.getboolean("operators", "default_deferrable", fallback=False)
+        return by_default or self._defers_by_itself(target)
+
+    def _defers_by_itself(self, target: ComputeTargetSpec) -> bool:  # noqa: ARG002
+        """Return the same where nobody says anything."""
+        return False
+
+    def _handed_over(self, running: Running, context: Any) -> None:
+        """Say of a job what can be said of it while it runs."""
+
+    def _defer(self, step: StepContext, job: LeftJob, context: Any) -> None:
+        from airflow_ml_pipelines.triggers.step import StepTrigger
+
+        options = step.workspace.compute_target(step.step.compute_target).options
+        trigger = StepTrigger(
+            **job._asdict(),
+            workspace=workspace_path(step.workspace, self.workspace),
+            poll_interval=float(options.get("poll_interval", self.job_poll_interval)),
+            until=self._until,
+            run_until=_end_of_run(context),
+            forced=self._forced,
+        )
+        self.log.info("The task is deferred: its job goes on alone.")
+        self.defer(trigger=trigger, method_name="resume")
+
     def _wait(self, workspace: Workspace, outcome: Wait) -> None:
-        if self.deferrable:
+        if self.deferrable is not False:
             path = workspace_path(workspace, self.workspace)
             trigger = ReuseTrigger(key=outcome.key, workspace=path, poll_interval=self.poll_interval)
             self.defer(trigger=trigger, method_name="resume")
@@ -237,3 +310,9 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         for name, dataset in registered.items():
             extra = {"version": dataset.version, "digest": document.outputs[name].digest}
             context["outlet_events"][dataset_asset(dataset.name)].extra = extra
+
+
+def _end_of_run(context: Any) -> float | None:
+    """Return when the time of a DAG run is over, in seconds since the epoch; None for never."""
+    timeout, started = context["dag"].dagrun_timeout, context["dag_run"].start_date
+    return None if timeout is None or started is None else (started + timeout).timestamp()

@@ -43,6 +43,14 @@ class _LazyApp:
         await self._app(scope, receive, send)
 
 
+def _listen(app: Any) -> Any:
+    """Let the process that serves an application hear of killed tasks, and return the application as it is."""
+    from airflow_ml_pipelines.plugin.kills import listen
+
+    listen()
+    return app
+
+
 def _view(name: str, path: str, destination: str, route: str) -> dict[str, Any]:
     """Return what Airflow's UI is told of a page."""
     return {
@@ -60,6 +68,9 @@ class MlPipelinesPlugin(AirflowPlugin):  # type: ignore[misc]
     name = "ml_pipelines"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [
         {"app": _LazyApp(), "url_prefix": PREFIX, "name": "ML Pipelines"}
+    ]
+    fastapi_root_middlewares: ClassVar[list[dict[str, Any]]] = [
+        {"middleware": _listen, "args": [], "kwargs": {}, "name": "ML Pipelines: killed tasks"}
     ]
     timetables: ClassVar[list[type]] = [RecurrenceTimetable]
     external_views: ClassVar[list[dict[str, Any]]] = [

@@ -59,15 +59,25 @@ class FakeComputeTarget:
 
     :param steps: how steps end, by their ids or names; those that are left out end well at once.
     :param scripts: whether scripts run here, with this interpreter, except of steps that are given ``outputs``.
+    :param outlives: whether jobs go on where nobody follows them, as containers do, and can be found again: so a task
+        can be deferred, or its worker lost.
     :ivar jobs: the job of each step that ran, in their order.
     :ivar environments: the environment of each step that ran.
     """
 
-    def __init__(self, steps: Mapping[str, FakeStep] | None = None, *, scripts: bool = False) -> None:
+    def __init__(
+        self,
+        steps: Mapping[str, FakeStep] | None = None,
+        *,
+        scripts: bool = False,
+        outlives: bool = False,
+    ) -> None:
         self.steps = dict(steps or {})
         self.scripts = scripts
+        self.outlives = outlives
         self.jobs: list[Job] = []
         self.environments: list[EnvironmentSpec] = []
+        self._running: dict[str, _FakeJob] = {}
         self._lock = threading.Lock()
         self._stack = ExitStack()
 
@@ -91,6 +101,19 @@ class FakeComputeTarget:
             )
             for argument in self.job(step).arguments
         ]
+
+    @property
+    def left(self) -> list[str]:
+        """The names of the steps whose jobs are there, running or ended, and not removed."""
+        return [job.run.step_name for job in self.jobs if job.folder in self._running]
+
+    def write(self, step: str, *lines: str) -> None:
+        """Let the running script of a step, by its id or name, write lines to its standard output."""
+        self._running[self.job(step).folder].lines.extend(lines)
+
+    def end(self, step: str) -> None:
+        """Let the running script of a step end now."""
+        self._running[self.job(step).folder].until = 0.0
 
     def __enter__(self) -> Self:
         """Take the place of every compute target."""
@@ -116,8 +139,9 @@ class FakeComputeTarget:
             self.environments.append(environment)
         return Prepared(sys.executable if self.scripts else "python")
 
-    def place(self, work: Work) -> None:
-        """Return None: the job ends with this process."""
+    def place(self, work: Work) -> Place | None:
+        """Return the attempt's folder where jobs outlive who follows them, else None."""
+        return Place(target="fake", id=work.job.folder) if self.outlives else None
 
     def start(self, work: Work, *, log: Log) -> _FakeJob:  # noqa: ARG002
         """Note the job and return it."""
@@ -125,10 +149,13 @@ class FakeComputeTarget:
         with self._lock:
             self.jobs.append(work.job)
         step = self.steps.get(ids.step) or self.steps.get(ids.step_name) or FakeStep()
-        return _FakeJob(work, step, script=self.scripts and not step.outputs)
+        job = _FakeJob(work, step, self._running, script=self.scripts and not step.outputs)
+        self._running[work.job.folder] = job
+        return job
 
-    def find(self, place: Place, job: Job, workspace: Workspace) -> None:
-        """Return None: no job outlives the process that started it."""
+    def find(self, place: Place, job: Job, workspace: Workspace) -> _FakeJob | None:  # noqa: ARG002
+        """Return the job that was started before, where it was not removed."""
+        return self._running.get(place.id)
 
     def reap(self, workspace: Workspace, why: Callable[[Owner], str | None]) -> list[Reaped]:  # noqa: ARG002
         """Return nothing: no job outlives the process that started it."""
@@ -136,20 +163,21 @@ class FakeComputeTarget:
 
 
 class _FakeJob:
-    def __init__(self, work: Work, step: FakeStep, *, script: bool) -> None:
+    def __init__(self, work: Work, step: FakeStep, running: dict[str, _FakeJob], *, script: bool) -> None:
+        self.lines = list(step.lines)
+        self.until = time.time() + step.seconds
         self._work = work
         self._step = step
+        self._running = running
         self._script = script
-        self._over = False
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
         started = time.time()
-        reason = None
-        for line in self._step.lines:
-            on_line("stdout", line)
-        while (reason := canceled()) is None and time.time() < started + self._step.seconds:
+        look = self.watch(on_line)
+        while (reason := canceled()) is None and not look():
             time.sleep(0.01)
-        self._over = True
+        self.until = 0.0
+        look()
         if self._step.lost and reason is None:
             raise ComputeTargetException(f"the job of step {self._work.job.run.step_name!r} is lost")
         error = reason or self._step.error
@@ -167,11 +195,25 @@ class _FakeJob:
             outputs={} if error else {name: self._publish(name) for name in self._work.job.outputs},
         )
 
+    def watch(self, on_line: OnLine) -> Callable[[], bool]:
+        told = 0
+
+        def look() -> bool:
+            nonlocal told
+            over = self.is_over()
+            for line in self.lines[told:]:
+                on_line("stdout", line)
+                told += 1
+            return over
+
+        return look
+
     def is_over(self) -> bool:
-        return self._over
+        return time.time() >= self.until
 
     def remove(self) -> None:
-        self._over = True
+        self.until = 0.0
+        self._running.pop(self._work.job.folder, None)
 
     def _publish(self, name: str) -> Manifest:
         output = self._work.job.outputs[name]

@@ -25,7 +25,7 @@ from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError, Store
 from airflow_ml_pipelines.core.layout import lease_folder
 from airflow_ml_pipelines.core.stores.store import ObjectInfo, Store
 
-__all__ = ["SCHEMA", "Lease", "LeaseDocument", "acquire_lease", "attempt_key", "find_holder"]
+__all__ = ["SCHEMA", "Lease", "LeaseDocument", "acquire_lease", "attempt_key", "find_holder", "release_lease"]
 
 SCHEMA = 1
 _TRIES = 200
@@ -149,6 +149,16 @@ def find_holder(store: Store, key: str) -> LeaseDocument | None:
         return None
     _, info, holder = found
     return None if holder is None or _free(store, info, holder) else holder
+
+
+def release_lease(store: Store, key: str, owner: str) -> None:
+    """End the lease that an owner holds, in the place of a process that was lost or told another to keep it."""
+    found = _highest(store, key)
+    if found is None:
+        return
+    number, _, holder = found
+    if holder is not None and holder.owner == owner and not holder.released:
+        Lease(store, key, number, holder).release()
 
 
 def _free(store: Store, info: ObjectInfo, holder: LeaseDocument) -> bool:

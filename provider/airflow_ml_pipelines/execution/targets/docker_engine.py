@@ -179,12 +179,28 @@ class DockerEngine:
                         f"{self.where}: image {name} can't be pushed: {mask_url(str(event['error']))}"
                     )
 
-    def logs(self, container: str) -> Iterator[tuple[str, bytes]]:
-        """Yield what a container writes from its beginning to its end, with ``stdout`` or ``stderr``."""
+    def logs(
+        self, container: str, *, follow: bool = True, stamped: bool = False, since: float | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield what a container writes from its beginning to its end, with ``stdout`` or ``stderr``.
+
+        :param follow: wait for its end; else yield what is there.
+        :param stamped: let each entry begin with its time stamp and a blank.
+        :param since: seconds since the epoch, in place of the beginning.
+        """
         client = self.client
         url = f"{client.base_url}/v{client.api_version}/containers/{container}/logs"
-        options = {"stdout": 1, "stderr": 1, "follow": 1}
-        response = client.get(url, params=options, stream=True, timeout=(_TIMEOUT, None))
+        options: dict[str, object] = {
+            "stdout": 1,
+            "stderr": 1,
+            "follow": int(follow),
+            "timestamps": int(stamped),
+        }
+        if since is not None:
+            options["since"] = f"{since:.9f}"
+        response = client.get(
+            url, params=options, stream=True, timeout=(_TIMEOUT, None if follow else _TIMEOUT)
+        )
         with response:
             response.raise_for_status()
             # frames of a head (which stream, how many bytes) and their bytes

@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.docker_engine import DockerEngine, not_found
 from airflow_ml_pipelines.execution.targets.lines import Lines
+from airflow_ml_pipelines.execution.targets.log_window import LogWindow
 from airflow_ml_pipelines.execution.targets.port import OnLine
 from airflow_ml_pipelines.execution.targets.results import ended_without_result, read_result
 from airflow_ml_pipelines.runtime.job import Job
@@ -69,6 +70,23 @@ class DockerJob:
                 limit = None
         lines.close()
         return self._result(started, reason, lines)
+
+    def watch(self, on_line: OnLine) -> Callable[[], bool]:
+        """Return what tells the lines that are new, and whether it has ended."""
+        lines, window = Lines(on_line), LogWindow()
+
+        def look() -> bool:
+            state = self._state()
+            if state is None:
+                return True
+            # what is not told now is told later; how the container stands counts
+            with suppress(ComputeTargetException, not_found()), self._engine.errors("tell a container's log"):
+                logs = self._engine.logs(self.name, follow=False, stamped=True, since=window.since)
+                for stream, data in window.new(logs):
+                    lines.add(stream, data)
+            return not state["Running"]
+
+        return look
 
     def is_over(self) -> bool:
         """Return whether it has ended."""

@@ -130,10 +130,10 @@ class KubernetesTarget:
         api = self.cluster.api
         try:
             with self.cluster.errors("look for a pod"):
-                api.read_namespaced_pod(place.id, self.cluster.namespace)
+                pod = api.read_namespaced_pod(place.id, self.cluster.namespace)
         except NotFoundError:
             return None
-        return self._job(place.id, job, workspace)
+        return self._job(place.id, job, workspace, made=pod.metadata.creation_timestamp.timestamp())
 
     def reap(self, workspace: Workspace, why: Callable[[Owner], str | None]) -> Iterator[Reaped]:
         """Remove pods and Secrets that nobody needs."""
@@ -161,7 +161,7 @@ class KubernetesTarget:
         where, name = f"{self._where}, its builder", self._options.registry_connection
         return DockerEngine(where, self._options.builder, find_connection(name, where) if name else None)
 
-    def _job(self, name: str, job: Job, workspace: Workspace) -> PodJob:
+    def _job(self, name: str, job: Job, workspace: Workspace, made: float | None = None) -> PodJob:
         memory = self._resources.memory
         return PodJob(
             self.cluster,
@@ -170,6 +170,7 @@ class KubernetesTarget:
             workspace,
             startup_timeout=self._options.startup_timeout,
             limit=None if memory is None else str(memory),
+            made=made,
         )
 
 

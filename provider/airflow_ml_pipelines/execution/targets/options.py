@@ -32,6 +32,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the options of every type of compute target have in common.
 
+    :param deferrable: whether its steps are left to Airflow's triggerer while they run, where its jobs go on alone;
+        Airflow's ``[operators] default_deferrable`` where it is left out.
     :param max_nodes: how many steps may run on it at once.
     :param min_nodes: kept for what scales the machines; so are ``idle_seconds_before_scaledown`` and ``vm_priority``.
     :param vm_size: a name in ``vm_sizes``.
@@ -42,6 +44,7 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float | None = None
     memory: str | int | None = None
     gpus: int | str | None = None
+    deferrable: bool | None = None
     min_nodes: int = 0
     max_nodes: int | None = None
     idle_seconds_before_scaledown: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException, NotFoundErr
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 from airflow_ml_pipelines.execution.targets.cluster import Cluster
 from airflow_ml_pipelines.execution.targets.lines import MergedLines
+from airflow_ml_pipelines.execution.targets.log_window import LogWindow
 from airflow_ml_pipelines.execution.targets.pod_spec import CONTAINER
 from airflow_ml_pipelines.execution.targets.port import OnLine
 from airflow_ml_pipelines.execution.targets.results import ended_without_result, read_result
@@ -25,6 +26,7 @@ __all__ = ["PodJob"]
 
 _LOOK = 0.2
 _POLL = 1.0
+_BACK = 15
 _PIECES = 256
 _LOG_TIMEOUT = (30, 3600)
 """Seconds until the log has to begin, and that it may be silent before it is asked for again."""
@@ -39,6 +41,7 @@ class PodJob:
     """A pod that runs a job.
 
     :param limit: the memory that it may take, to be named where that was too little.
+    :param made: when it was made, where that was not now.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class PodJob:
         *,
         startup_timeout: float,
         limit: str | None,
+        made: float | None = None,
     ) -> None:
         self.name = name
         self._cluster = cluster
@@ -57,6 +61,7 @@ class PodJob:
         self._workspace = workspace
         self._startup_timeout = startup_timeout
         self._limit = limit
+        self._made = made or time.time()
         self._silent = ""
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
@@ -87,6 +92,26 @@ class PodJob:
         lines.close()
         return self._result(started, reason, pod, lines)
 
+    def watch(self, on_line: OnLine) -> Callable[[], bool]:
+        """Return what tells the lines that are new, and whether it has ended or can't start."""
+        lines, window = MergedLines(on_line), LogWindow()
+        read = time.monotonic()
+
+        def look() -> bool:
+            nonlocal read
+            pod = self._read()
+            if pod is None or pod.status.phase not in ("Running", *_OVER):
+                return pod is None or self._is_stuck(pod)
+            begun = time.monotonic()
+            since = None if window.since is None else int(begun - read) + _BACK
+            with suppress(ComputeTargetException):  # what is not told now is told later; how the pod stands counts
+                for _, text in window.new(("", entry) for entry in self._stamped(since)):
+                    lines.add(text)
+                read = begun
+            return pod.status.phase in _OVER
+
+        return look
+
     def is_over(self) -> bool:
         """Return whether it has ended."""
         pod = self._read()
@@ -105,7 +130,6 @@ class PodJob:
 
         :raises ComputeTargetException: where it won't run.
         """
-        begun = time.monotonic()
         pull_since: float | None = None
         next_look, pause = 0.0, _LOOK
         while (reason := canceled()) is None:
@@ -127,13 +151,17 @@ class PodJob:
                     f"{self._cluster.where}: pod {self.name} can't start: {kind}: {text}: check the image's name, its registry "
                     "and image_pull_secrets"
                 )
-            if time.monotonic() - begun > self._startup_timeout:
+            if time.time() - self._made > self._startup_timeout:
                 why = _unschedulable(pod) or f"{kind or pod.status.phase}: {text}"
                 raise ComputeTargetException(
                     f"{self._cluster.where}: pod {self.name} did not start within {self._startup_timeout:g} seconds: {why}: ask "
                     "for less (cpus, memory, gpus, node_selector), add nodes, or raise startup_timeout"
                 )
         return reason
+
+    def _is_stuck(self, pod: Any) -> bool:
+        kind, _ = _waiting(pod)
+        return kind in (*_HOPELESS, *_PULL) or time.time() - self._made > self._startup_timeout
 
     # --- while it runs -------------------------------------------------------------------------------------------
 
@@ -178,6 +206,29 @@ class PodJob:
             self._silent = str(error)
         finally:
             pieces.put(None)
+
+    def _stamped(self, since: int | None) -> Iterator[bytes]:
+        """Yield the lines that are there, each with its time stamp; those of the last seconds where ``since`` is given."""
+        options = {} if since is None else {"since_seconds": since}
+        with suppress(NotFoundError), self._cluster.errors("read the log of a pod"):
+            response = self._cluster.api.read_namespaced_pod_log(
+                self.name,
+                self._cluster.namespace,
+                container=CONTAINER,
+                timestamps=True,
+                _preload_content=False,
+                _request_timeout=30,
+                **options,
+            )
+            rest = b""
+            try:
+                for piece in response.stream(1 << 16):
+                    *entries, rest = (rest + piece).split(b"\n")
+                    for entry in entries:
+                        yield entry + b"\n"
+            finally:
+                response.close()
+                response.release_conn()
 
     def _read(self) -> Any:
         """Return the pod, None where it is gone."""

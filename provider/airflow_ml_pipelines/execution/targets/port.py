@@ -1,9 +1,9 @@
 """What a compute target is, for those that run steps on it and for those that write one.
 
 A step is run in three moves. ``prepare`` makes the environment. ``start`` hands the job over. ``follow`` waits for its
-end. Between the last two the process that started it may be lost: where the target keeps a job alive without it, the
-job's *place* was written into the folder of the attempt before the job was started, and another process finds the job
-there and follows it on.
+end. Between the last two the process that started it may be lost, or leave the job to Airflow's triggerer: where the
+target keeps a job alive without it, the job's *place* was written into the folder of the attempt before the job was
+started, and another process finds the job there and follows it on.
 
 A target of one's own is a class that takes a :class:`~airflow_ml_pipelines.core.workspaces.workspace.ComputeTargetSpec`, named by
 an entry point of the group ``airflow_ml_pipelines.compute_targets``; the entry point's name is the ``type`` in the
@@ -26,6 +26,7 @@ from airflow_ml_pipelines.runtime.result import JobResult
 __all__ = [
     "SCHEMA",
     "ComputeTarget",
+    "Found",
     "Log",
     "OnLine",
     "Owner",
@@ -34,6 +35,7 @@ __all__ = [
     "Reaped",
     "Running",
     "Tidy",
+    "Watchable",
     "Work",
 ]
 
@@ -88,7 +90,17 @@ class Work:
     prepared: Prepared
 
 
-class Running(Protocol):
+class Found(Protocol):
+    """A job that was found again: it can be looked at and removed."""
+
+    def is_over(self) -> bool:
+        """Return whether it has ended, without waiting. :raises ComputeTargetException: where that can't be known."""
+
+    def remove(self) -> None:
+        """Leave nothing of it behind, within seconds; end it where it runs. What is gone already is no error."""
+
+
+class Running(Found, Protocol):
     """A job that was handed over."""
 
     def follow(self, *, on_line: OnLine, canceled: Callable[[], str | None]) -> JobResult:
@@ -98,11 +110,21 @@ class Running(Protocol):
         :raises MlPipelinesError: where that can't be known.
         """
 
-    def is_over(self) -> bool:
-        """Return whether it has ended, without waiting. :raises ComputeTargetException: where that can't be known."""
 
-    def remove(self) -> None:
-        """Leave nothing of it behind, within seconds; end it where it runs. What is gone already is no error."""
+@runtime_checkable
+class Watchable(Running, Protocol):
+    """A job whose log can be told while nobody follows it. A target's jobs need not be like that."""
+
+    def watch(self, on_line: OnLine) -> Callable[[], bool]:
+        """Return what looks at the job each time it is called, without waiting for anything.
+
+        A look tells the lines that have come since the one before, the first look all of them, and returns whether
+        somebody should follow the job now: it has ended, or can't begin.
+        A line that has not come whole yet is left to a later look; the last one, where it has no line break, to
+        :meth:`follow`.
+
+        :raises ComputeTargetException: where that can't be known; the next look goes on from there.
+        """
 
 
 class Owner(NamedTuple):
