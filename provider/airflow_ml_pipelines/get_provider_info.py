@@ -46,9 +46,9 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _NAME,
                 "python-modules": [
-                    f"{package}.triggers.databricks",
                     f"{package}.triggers.files",
                     f"{package}.triggers.reuse",
+                    f"{package}.triggers.step",
                 ],
             }
         ],

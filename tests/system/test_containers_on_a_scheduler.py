@@ -9,13 +9,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
+from servers.triggerer import find_triggerer, suspended
 
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.runs.new_run import new_run
+from airflow_ml_pipelines.execution.left import read_left
 from airflow_ml_pipelines.execution.runner import run_pipeline
 from airflow_ml_pipelines.execution.targets.labels import workspace_label
 from airflow_ml_pipelines.testing import LocalAirflow
@@ -27,6 +31,7 @@ pytest.importorskip("kubernetes")
 
 EXAMPLES = Path(__file__).parent.parent.parent / "example_dags"
 KINDS = ("docker", "kubernetes")
+DEFERRED = ("docker-deferred", "kubernetes-deferred")
 STEPS = {"prepare", "train_logistic", "train_forest", "compare"}
 
 SCRIPT = """
@@ -74,8 +79,10 @@ class Boxed:
         self.gate.mkdir()
         (self.gate / "ran.log").touch()
         (self.dags / "source" / "step.py").write_text(textwrap.dedent(SCRIPT))
-        for kind in KINDS:
+        for kind in (*KINDS, *DEFERRED):
             self.write(f"boxed-{kind}", PIPELINE, KIND=kind, GATE=str(self.gate))
+        short = PIPELINE.replace("name: boxed-KIND", "name: boxed-short\n    timeout: 25")
+        self.write("boxed-short", short, KIND="docker-deferred", GATE=str(self.gate))
         for kind in (*KINDS, "local"):
             self.write(f"digits-{kind}", DIGITS, KIND=kind, EXAMPLES=str(EXAMPLES))
         (self.dags / "load.py").write_text(
@@ -94,6 +101,7 @@ class Boxed:
                 "shared_paths": True,
             },
         }
+        targets |= {name: {**targets[name.partition("-")[0]], "deferrable": True} for name in DEFERRED}
         file = folder / "workspace.yaml"
         file.write_text(json.dumps({"name": "boxed", "compute_targets": targets, "lease_seconds": 8}))
         make_data = [sys.executable, str(EXAMPLES / "make_data.py"), "--workspace", str(file)]
@@ -108,6 +116,8 @@ class Boxed:
                 "ml_pipelines.workspace": str(file),
                 "scheduler.task_instance_heartbeat_timeout": "10",
                 "scheduler.task_instance_heartbeat_timeout_detection_interval": "2",
+                "triggerer.job_heartbeat_sec": "1",
+                "triggerer.triggerer_health_check_threshold": "8",
             },
             environment={"ML_PIPELINES_CACHE": str(folder / "cache")},
         )
@@ -143,10 +153,30 @@ class Boxed:
 
     def left(self, kind: str) -> list:
         """What the target has of the workspace's jobs."""
-        if kind == "kubernetes":
+        if kind.startswith("kubernetes"):
             return list(self.cluster.objects)
         label, value = workspace_label(self.workspace)
         return self.client.containers(all=True, filters={"label": [f"{label}={value}"]})
+
+    def task(self, name: str, run_id: str) -> dict:
+        return self.airflow.request("GET", f"{self.path(name, run_id)}/taskInstances/one.run")
+
+    def path(self, name: str, run_id: str) -> str:
+        return f"/api/v2/dags/{name}/dagRuns/{quote(run_id, safe='')}"
+
+    def wait_until_deferred(self, name: str, run_id: str) -> None:
+        self.wait_until(lambda: self.task(name, run_id)["state"] == "deferred")
+
+    def wait_until_looked_after(self, name: str, run_id: str) -> None:
+        """Wait until a triggerer has told the first line of the script."""
+        folder = RunFolder(self.workspace.store, name, run_id).attempt_folder("one", 1)
+
+        def told():
+            left = read_left(self.workspace.store, folder)
+            return left is not None and left.stdout == 1
+
+        self.wait_until(told)
+        assert self.task(name, run_id)["state"] == "deferred"
 
     def wait_until(self, condition, timeout: float = 180) -> None:
         until = time.monotonic() + timeout
@@ -235,3 +265,100 @@ def test_the_retry_takes_over_the_container_of_a_worker_that_was_killed(boxed, k
     assert boxed.ran(word) == 1
     assert folder.read_step("one").attempt == 1
     assert boxed.left(kind) == []
+
+
+# --- deferred tasks ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", DEFERRED)
+def test_a_deferred_task_takes_no_slot_and_its_log_is_told_once(boxed, kind):
+    name, word = f"boxed-{kind}", f"{kind}-waits"
+    run_id = boxed.start(kind, word)
+    boxed.wait_until_looked_after(name, run_id)
+    pool = boxed.airflow.request("GET", "/api/v2/pools/default_pool")
+    assert (pool["running_slots"], pool["deferred_slots"]) == (0, 1)
+    boxed.release(word)
+    assert boxed.airflow.wait_for_run(name, run_id, timeout=120) == "success"
+    assert boxed.airflow.task_log(name, run_id, "one.run").count("begun") == 1
+    assert (boxed.ran(word), boxed.left(kind)) == (1, [])
+
+
+def kill_task(state):
+    def kill(boxed, name, run_id):
+        path = f"{boxed.path(name, run_id)}/taskInstances/one.run"
+        boxed.airflow.request("PATCH", path, {"new_state": state})
+
+    return kill
+
+
+def kill_run(boxed, name, run_id):
+    boxed.airflow.request("PATCH", boxed.path(name, run_id), {"state": "failed"})
+
+
+KILLS = {"failed": kill_task("failed"), "success": kill_task("success"), "run": kill_run}
+
+
+@pytest.mark.parametrize("moment", ["a triggerer looks after it", "no triggerer has taken it up"])
+def test_killing_a_deferred_task_removes_its_container(boxed, moment):
+    kind, name = "docker-deferred", "boxed-docker-deferred"
+    stopped = find_triggerer(boxed.airflow) if moment.startswith("no") else []
+    with suspended(stopped):
+        runs = {}
+        for how in KILLS:
+            runs[how] = boxed.start(kind, f"{how}-{len(stopped)}")
+            boxed.wait_until_deferred(name, runs[how])
+            if not stopped:
+                boxed.wait_until_looked_after(name, runs[how])
+        for left, (how, run_id) in enumerate(runs.items(), 1):
+            KILLS[how](boxed, name, run_id)
+            boxed.wait_until(lambda left=left: len(boxed.left(kind)) == len(KILLS) - left, 30)
+            step = RunFolder(boxed.workspace.store, name, run_id).read_step("one")
+            assert (step.status, step.error) == ("canceled", "the task was killed")
+    for how in KILLS:
+        boxed.release(f"{how}-{len(stopped)}")
+
+
+def test_the_end_of_a_runs_time_removes_the_container_of_a_deferred_task(boxed):
+    (boxed.gate / "hold-short").touch()
+    boxed.airflow.wait_for_dag("boxed-short")
+    run_id = boxed.airflow.trigger("boxed-short", {"word": "short"})
+    boxed.wait_until_looked_after("boxed-short", run_id)
+    assert boxed.airflow.wait_for_run("boxed-short", run_id, timeout=120) == "failed"
+    boxed.wait_until(lambda: boxed.left("docker") == [], 30)
+    boxed.release("short")
+
+
+def test_a_deferred_task_that_is_cleared_runs_its_script_anew(boxed):
+    name, word = "boxed-docker-deferred", "cleared"
+    run_id = boxed.start("docker-deferred", word)
+    boxed.wait_until_looked_after(name, run_id)
+    body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["one.run"], "only_failed": False}
+    boxed.airflow.request("POST", f"/api/v2/dags/{name}/clearTaskInstances", body)
+    boxed.wait_until(lambda: boxed.ran(word) == 2)
+    boxed.release(word)
+    assert boxed.airflow.wait_for_run(name, run_id, timeout=120) == "success"
+    assert RunFolder(boxed.workspace.store, name, run_id).read_step("one").attempt == 2
+    assert boxed.left("docker") == []
+
+
+def test_another_triggerer_goes_on_where_one_was_killed(boxed):
+    """The last test of this Airflow: its triggerer is another one afterwards."""
+    name, word = "boxed-docker-deferred", "orphan"
+    run_id = boxed.start("docker-deferred", word)
+    boxed.wait_until_looked_after(name, run_id)
+    for process in find_triggerer(boxed.airflow):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    assert boxed.left("docker"), "the job ended with the triggerer"
+    command = [sys.executable, "-m", "airflow", "triggerer"]
+    with open(boxed.airflow.home / "triggerer.log", "wb") as log:
+        other = subprocess.Popen(command, env=boxed.airflow.environ(), stdout=log, stderr=log)
+    try:
+        boxed.release(word)
+        assert boxed.airflow.wait_for_run(name, run_id, timeout=240) == "success"
+    finally:
+        other.terminate()
+        other.wait(60)
+    assert (boxed.ran(word), boxed.left("docker")) == (1, [])
+    assert RunFolder(boxed.workspace.store, name, run_id).read_step("one").attempt == 1
+    assert boxed.airflow.task_log(name, run_id, "one.run").count("begun") == 1

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from servers.spark import s3_conf, s3_jars
+from servers.triggerer import find_triggerer, suspended
 
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.stores.connections import Connection, set_connection_source
@@ -145,7 +146,9 @@ def test_data_goes_through_spark_and_back_and_nothing_runs_again(started):
     assert found == b"6"
     kept = json.loads(workspace.store.get(f"{steps['spark'].folder}/databricks.json"))
     assert kept["notebook_exit"] == "6"
-    assert "has ended." in airflow.task_log("clean", run_id, "spark.run"), "it did not wait in the triggerer"
+    assert "its job has ended" in airflow.task_log("clean", run_id, "spark.run"), (
+        "it did not wait in the triggerer"
+    )
     links = airflow.request("GET", f"/api/v2/dags/clean/dagRuns/{run_id}/taskInstances/spark.run/links")
     assert links["extra_links"]["Databricks run"] == kept["run_page_url"]
 
@@ -174,19 +177,22 @@ def test_what_a_spark_without_databricks_made_is_reused_there(started):
 
 
 @pytest.mark.system
-def test_a_run_that_is_ended_while_its_task_waits_is_canceled_there(started):
+@pytest.mark.parametrize("moment", ["a triggerer looks after it", "no triggerer has taken it up"])
+def test_a_run_that_is_ended_while_its_task_waits_is_canceled_there(started, moment):
     airflow, server, _ = started
     airflow.wait_for_dag("slow")
-    run_id = airflow.trigger("slow", {})
-    path = f"/api/v2/dags/slow/dagRuns/{run_id}"
-    look = "GET /api/2.2/jobs/runs/get"
-    wait_for(lambda: airflow.request("GET", f"{path}/taskInstances/spark.run")["state"] == "deferred")
-    (ran,) = [run for run in server.runs.runs.values() if "slow" in str(run.task)]
-    # Airflow tells nobody of a task that is killed before a triggerer has it
-    asked = server.requests.count(look)
-    wait_for(lambda: server.requests.count(look) > asked + 1)
-    airflow.request("PATCH", path, {"state": "failed"})
-    wait_for(lambda: ran.state["life_cycle_state"] == "TERMINATED")
+    before = set(server.runs.runs)
+    with suspended(find_triggerer(airflow) if moment.startswith("no") else []):
+        run_id = airflow.trigger("slow", {})
+        path = f"/api/v2/dags/slow/dagRuns/{run_id}"
+        wait_for(lambda: airflow.request("GET", f"{path}/taskInstances/spark.run")["state"] == "deferred")
+        (ran,) = [run for number, run in server.runs.runs.items() if number not in before]
+        if moment.startswith("a"):
+            look = "GET /api/2.2/jobs/runs/get"
+            asked = server.requests.count(look)
+            wait_for(lambda: server.requests.count(look) > asked + 1)
+        airflow.request("PATCH", path, {"state": "failed"})
+        wait_for(lambda: ran.state["life_cycle_state"] == "TERMINATED")
     assert ran.state["result_state"] == "CANCELED"
 
 

@@ -12,16 +12,18 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from airflow.listeners import hookimpl  # noqa: TID253 - in the API server it is there
-from airflow.listeners.listener import get_listener_manager  # noqa: TID253
+from airflow.listeners.listener import get_listener_manager  # noqa: TID253 - in the API server it is there
 from airflow.models.taskinstance import TaskInstance  # noqa: TID253
 from airflow.models.trigger import Trigger  # noqa: TID253
+from pluggy import HookimplMarker
 from sqlalchemy import select
 from sqlalchemy.orm import object_session
 
 __all__ = ["KillListener", "listen"]
 
 _TRIGGER: Final = "airflow_ml_pipelines.triggers.step.StepTrigger"
+
+_hears = HookimplMarker("airflow")
 
 _log = logging.getLogger(__name__)
 
@@ -36,27 +38,27 @@ def listen() -> None:
 class KillListener:
     """Hears of tasks and runs whose state somebody sets, and ends the jobs that were left to the triggerer."""
 
-    @hookimpl
+    @_hears
     def on_task_instance_failed(self, task_instance: Any) -> None:
         """End the job of a task."""
         _end_jobs(task_instance, TaskInstance.id == task_instance.id)
 
-    @hookimpl
+    @_hears
     def on_task_instance_success(self, task_instance: Any) -> None:
         """End the job of a task."""
         _end_jobs(task_instance, TaskInstance.id == task_instance.id)
 
-    @hookimpl
+    @_hears
     def on_task_instance_skipped(self, task_instance: Any) -> None:
         """End the job of a task."""
         _end_jobs(task_instance, TaskInstance.id == task_instance.id)
 
-    @hookimpl
+    @_hears
     def on_dag_run_failed(self, dag_run: Any) -> None:
         """End the jobs of a run's tasks."""
         _end_jobs(dag_run, TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
 
-    @hookimpl
+    @_hears
     def on_dag_run_success(self, dag_run: Any) -> None:
         """End the jobs of a run's tasks."""
         _end_jobs(dag_run, TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)

@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
+from airflow_ml_pipelines.core.plans.plan import make_plan
 from airflow_ml_pipelines.core.runs.folder import PlanDocument, RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.runs.new_run import new_run
 from airflow_ml_pipelines.core.spec import (
@@ -46,9 +47,11 @@ from airflow_ml_pipelines.core.spec import (
 )
 from airflow_ml_pipelines.core.steps.decide import Go, decide, open_step
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec, Workspace
+from airflow_ml_pipelines.execution.left import Left, LeftJob, Told, end_left, settle, write_left
+from airflow_ml_pipelines.execution.places import find_job
 from airflow_ml_pipelines.execution.runner import RunOutcome, run_pipeline
-from airflow_ml_pipelines.execution.step import run_step
-from airflow_ml_pipelines.execution.targets.port import ComputeTarget
+from airflow_ml_pipelines.execution.step import StepLeft, run_step
+from airflow_ml_pipelines.execution.targets.port import ComputeTarget, Watchable
 from airflow_ml_pipelines.execution.targets.registry import identify_image, open_target, using_target
 
 __all__ = ["ComputeTargetContract", "ContractProject", "ContractRun"]
@@ -163,6 +166,30 @@ class ContractProject:
             **fields,
         )
         return PipelineSpec(name="pipe", steps=(step,))
+
+    def gated(self, script: str) -> PipelineSpec:
+        """Return a pipeline of one step, whose script's first argument is a folder that the test can write into."""
+        self.workspace.datastore().put("gate/first", b"")
+        gate = Data(locations=(Location(path="gate"),), form="folder")
+        return self.pipeline(
+            script,
+            arguments=((InputPath(input="gate"),),),
+            inputs=(InputSpec(name="gate", source=gate, fingerprint="path"),),
+        )
+
+    def leave(self, script: str) -> LeftJob:
+        """Start a script as a step and leave it alone."""
+        run = new_run(self.gated(script))
+        with self.on_target():
+            make_plan(self.workspace, run)
+            context = open_step(
+                self.workspace, RunFolder(self.workspace.store, run.pipeline, run.run), "step"
+            )
+            go = decide(context)
+            assert isinstance(go, Go)
+            with pytest.raises(StepLeft) as left:
+                run_step(context, go, leave=lambda _: True)
+        return left.value.job
 
     def run(
         self,
@@ -429,7 +456,7 @@ class ComputeTargetContract:
         if not self.outlives:
             pytest.skip("its jobs end with the process that started them")
         # the first line says that it runs; the file that it waits for lies where the script reads its input
-        spec = project.pipeline(
+        spec = project.gated(
             """
             import os, pathlib, sys, time
             gate, out = map(pathlib.Path, sys.argv[1:])
@@ -438,18 +465,9 @@ class ComputeTargetContract:
             while not (gate / "go").exists():
                 time.sleep(0.1)
             print("ended", flush=True)
-            """,
-            arguments=((InputPath(input="gate"),),),
-            inputs=(
-                InputSpec(
-                    name="gate",
-                    source=Data(locations=(Location(path="gate"),), form="folder"),
-                    fingerprint="path",
-                ),
-            ),
+            """
         )
         store = project.workspace.datastore()
-        store.put("gate/first", b"")
         run = new_run(spec)
         lost = _start_worker(project, run)
         folder = RunFolder(project.workspace.store, run.pipeline, run.run)
@@ -470,6 +488,61 @@ class ComputeTargetContract:
         assert (document.status, document.attempt) == ("finished", 1)
         assert lines == ["begun", "ended"]
         assert sum("ran-" in info.path for info in store.walk("outputs")) == 1
+
+    def test_a_job_that_is_left_alone_is_looked_at_and_taken_up_again(self, project: ContractProject) -> None:
+        if not self.outlives:
+            pytest.skip("its jobs end with the process that started them")
+        job = project.leave(_SPEAKER)
+        workspace, store = project.workspace, project.workspace.datastore()
+        folder = job.folder(workspace.store)
+        lines: list[tuple[str, str]] = []
+        told = Told(lambda stream, line: lines.append((stream, line)))
+        with project.on_target():
+            running = find_job(workspace, folder)
+            assert running is not None
+            assert not running.is_over()
+            if isinstance(running, Watchable):
+                look = running.watch(told)
+                for number in ("1", "2"):
+                    expected = {("stdout", f"said {number}"), ("stderr", f"oh {number}")}
+                    _wait_for(lambda look=look, expected=expected: not look() and expected <= set(lines))  # type: ignore[misc]
+                    store.put(f"gate/{number}", b"")
+            else:
+                store.put("gate/1", b"")
+                store.put("gate/2", b"")
+            write_left(workspace.store, folder, Left(id=job.id, stdout=told.stdout, stderr=told.stderr))
+            settle(workspace.store, folder, job.id, "taken up")
+            store.put("gate/3", b"")
+            context = open_step(workspace, job.run_folder(workspace.store), "step")
+            go = decide(context)
+            assert isinstance(go, Go)
+            document = run_step(context, go, on_line=lambda stream, line: lines.append((stream, line)))
+        assert (document.status, document.attempt) == ("finished", 1)
+        for stream, word in (("stdout", "said"), ("stderr", "oh")):
+            assert [line for name, line in lines if name == stream] == [f"{word} {n}" for n in (1, 2, 3)]
+
+    def test_a_job_that_is_left_alone_is_ended_by_what_its_folder_says(
+        self, project: ContractProject
+    ) -> None:
+        if not self.outlives:
+            pytest.skip("its jobs end with the process that started them")
+        job = project.leave(_SPEAKER)
+        with project.on_target():
+            assert end_left(project.workspace, job, "nobody wants it")
+        document = job.run_folder(project.workspace.store).read_step("step")
+        assert document is not None
+        assert (document.status, document.error) == ("canceled", "nobody wants it")
+
+
+_SPEAKER = """
+    import pathlib, sys, time
+    gate = pathlib.Path(sys.argv[1])
+    for number in (1, 2, 3):
+        print("said", number, flush=True)
+        print("oh", number, file=sys.stderr, flush=True)
+        while not (gate / str(number)).exists():
+            time.sleep(0.1)
+"""
 
 
 def _start_worker(project: ContractProject, run: RunDocument) -> int:
