@@ -76,7 +76,7 @@ def again(trigger):
     path, arguments = trigger.serialize()
     module_name, _, name = path.rpartition(".")
     made = getattr(importlib.import_module(module_name), name)(**arguments)
-    made.poll_interval = 0.02
+    made.poll_interval, made.not_before = 0.02, 0.0
     return made
 
 
@@ -179,6 +179,14 @@ def test_each_line_is_told_once_by_triggerers_that_follow_one_another_and_the_wo
     fake.end("train")
     run_task(make(), method="resume", event=event_of(again(trigger)))
     assert told() == ["begun", "line 1", "line 2", "line 3"]
+
+
+def test_the_event_waits_until_the_process_that_deferred_the_task_has_ended(defer, fake):
+    trigger = defer()
+    trigger.not_before = time.time() + 0.5
+    fake.end("train")
+    assert event_of(trigger)["status"] == "ended"
+    assert time.time() >= trigger.not_before
 
 
 def test_a_job_that_ended_at_once_is_not_deferred(make, run_task, fake):

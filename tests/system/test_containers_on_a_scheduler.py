@@ -116,6 +116,7 @@ class Boxed:
                 "ml_pipelines.workspace": str(file),
                 "scheduler.task_instance_heartbeat_timeout": "10",
                 "scheduler.task_instance_heartbeat_timeout_detection_interval": "2",
+                "workers.min_heartbeat_interval": "1",
                 "triggerer.job_heartbeat_sec": "1",
                 "triggerer.triggerer_health_check_threshold": "8",
             },

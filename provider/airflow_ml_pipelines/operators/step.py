@@ -286,6 +286,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             poll_interval=float(options.get("poll_interval", self.job_poll_interval)),
             until=self._until,
             run_until=_end_of_run(context),
+            not_before=time.time() + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 1,
             forced=self._forced,
         )
         self.log.info("The task is deferred: its job goes on alone.")

@@ -52,6 +52,8 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
     :param poll_interval: the seconds between two looks at a job that runs for long; less in its first seconds.
     :param until: when, in seconds since the epoch, the task's time is over; None for never.
     :param run_until: when that of the DAG run is.
+    :param not_before: the same for the event: Airflow's executors take a task for failed that goes on while the process
+        that deferred it is still ending, which can take a heartbeat.
     :param forced: why the step runs in any case; handed back.
     :param job: which job it is: the fields of a :class:`~airflow_ml_pipelines.execution.left.LeftJob`.
     """
@@ -63,6 +65,7 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
         poll_interval: float = 5.0,
         until: float | None = None,
         run_until: float | None = None,
+        not_before: float = 0.0,
         forced: str | None = None,
         **job: Any,
     ) -> None:
@@ -77,6 +80,7 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
         self.poll_interval = poll_interval
         self.until = until
         self.run_until = run_until
+        self.not_before = not_before
         self.forced = forced
         self._opened: Workspace | None = None
         self._told: Told | None = None
@@ -88,7 +92,7 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and all that it was made with."""
-        names = ("workspace", "poll_interval", "until", "run_until", "forced")
+        names = ("workspace", "poll_interval", "until", "run_until", "not_before", "forced")
         arguments = {name: getattr(self, name) for name in names} | self.job._asdict()
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -123,6 +127,8 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
         try:
             event = self._find_event()
             self._seen = time.monotonic()
+            if time.time() < self.not_before:
+                return None
             if event is not None:
                 store = self._open().store
                 settle(store, self.job.folder(store), self.job.id, "taken up")
