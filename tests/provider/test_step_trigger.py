@@ -19,6 +19,7 @@ from airflow_ml_pipelines.core.errors import ComputeTargetException
 from airflow_ml_pipelines.core.reuse.lease import find_holder
 from airflow_ml_pipelines.core.runs.folder import RunFolder
 from airflow_ml_pipelines.core.spec import OutputPath
+from airflow_ml_pipelines.execution import left
 from airflow_ml_pipelines.execution.reaper import why_reap
 from airflow_ml_pipelines.execution.targets.port import Owner
 from airflow_ml_pipelines.operators.python_script import PythonScriptOperator
@@ -387,3 +388,26 @@ def test_a_trigger_refuses_what_it_could_not_look_after(defer, wrong):
     _, arguments = defer().serialize()
     with pytest.raises(ValueError, match=r"poll_interval|needs to know its job"):
         StepTrigger(**{**arguments, **wrong})
+
+
+def test_a_task_that_is_run_anew_waits_until_who_has_killed_it_is_done(defer, fake, workspace, monkeypatch):
+    trigger = defer()
+    ending, go_on = threading.Event(), threading.Event()
+    find = left.find_job
+
+    def slow(*arguments):
+        if threading.current_thread() is thread:
+            ending.set()
+            assert go_on.wait(60)
+        return find(*arguments)
+
+    monkeypatch.setattr(left, "find_job", slow)
+    thread = threading.Thread(target=again(trigger).end_job)
+    thread.start()
+    assert ending.wait(60)
+    threading.Timer(0.3, go_on.set).start()
+    defer()
+    thread.join(60)
+    step = folder_of(workspace).read_step("train")
+    assert (step.status, step.attempt, fake.left) == ("running", 2, ["train"])
+    assert find_holder(workspace.store, trigger.job.lease_key) is not None

@@ -1,13 +1,12 @@
 """Jobs that are left alone for a while: found again by the run's folder, taken up by one, ended by another.
 
 A worker that leaves a job writes ``left.json`` into the attempt's folder: a time of its own, and how much of the log was
-told. Who takes the job up, and who ends it since its task was killed, says so by creating one document; the first one
-counts, so that a job is never ended that a task has just taken up.
+told. Who takes the job up, who ends it since its task was killed, and who finds it there though its task was run anew,
+says so by creating one document; the first one counts, so that a job is never ended that a task has just taken up.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -38,10 +37,29 @@ __all__ = [
     "remove_job",
     "settle",
     "settled",
+    "wait_until_ended",
     "write_left",
 ]
 
-How = Literal["taken up", "killed"]
+_PATIENCE = 10.0
+
+How = Literal["taken up", "killed", "run anew"]
+
+
+class Word(NamedTuple):
+    """How a time ends in which a job is left alone.
+
+    :param is_mine: whether who asks has said so.
+    """
+
+    how: How
+    is_mine: bool
+
+
+class _WordDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    schema: int = SCHEMA
+    how: How
+    done: bool = False
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,28 +148,40 @@ def read_left(store: Store, folder: str) -> Left | None:
         return None
 
 
-def settle(store: Store, folder: str, left_id: str, how: How) -> How:
-    """Say how such a time ends, and return how: as who came first has said."""
-    path = f"{folder}/left-{left_id}.json"
-    if store.create(path, json.dumps({"schema": SCHEMA, "how": how}).encode()):
-        return how
-    kept = _settled(store, path)
-    return how if kept is None else kept
+def settle(store: Store, folder: str, left_id: str, how: How) -> Word:
+    """Say how such a time ends, and return how it does: as who came first has said."""
+    path = _word_path(folder, left_id)
+    if store.create(path, write_document(_WordDocument(how=how))):
+        return Word(how, is_mine=True)
+    kept = _read_word(store, path)
+    return Word(how if kept is None else kept.how, is_mine=False)
 
 
 def settled(store: Store, folder: str, left_id: str) -> How | None:
     """Return how such a time has ended, None where it goes on."""
-    return _settled(store, f"{folder}/left-{left_id}.json")
+    kept = _read_word(store, _word_path(folder, left_id))
+    return None if kept is None else kept.how
 
 
-def _settled(store: Store, path: str) -> How | None:
+def wait_until_ended(store: Store, folder: str, left_id: str) -> None:
+    """Wait until who has said that a job was killed has ended it; not for long, where that process was lost."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        kept = _read_word(store, _word_path(folder, left_id))
+        if kept is None or kept.how != "killed" or kept.done:
+            return
+        time.sleep(0.1)
+
+
+def _word_path(folder: str, left_id: str) -> str:
+    return f"{folder}/left-{left_id}.json"
+
+
+def _read_word(store: Store, path: str) -> _WordDocument | None:
     try:
-        kept = json.loads(store.get(path))["how"]
+        return read_document(store.get(path), _WordDocument, what=path, schema=SCHEMA)
     except NotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
-        raise DocumentError(f"{path} can't be read") from None
-    return "killed" if kept == "killed" else "taken up"
 
 
 def end_left(
@@ -165,18 +195,26 @@ def end_left(
     """
     store = workspace.store
     folder = job.folder(store)
-    if settle(store, folder, job.id, "killed") != "killed":
+    word = settle(store, folder, job.id, "killed")
+    if word.how != "killed":
         return False
-    run = job.run_folder(store)
+    try:
+        running = find_job(workspace, folder)
+        if running is not None:
+            running.remove()
+            log(f"ended what ran of step {job.step!r}: {reason}")
+    finally:
+        if word.is_mine:
+            _cancel(job.run_folder(store), job, reason)
+            release_lease(store, job.lease_key, job.owner)
+            store.put(_word_path(folder, job.id), write_document(_WordDocument(how="killed", done=True)))
+    return True
+
+
+def _cancel(run: RunFolder, job: LeftJob, reason: str) -> None:
     document = run.read_step(job.step)
     if document is not None and document.status == "running" and document.attempt == job.attempt:
         run.write_step(canceled_step(document, reason))
-    running = find_job(workspace, folder)
-    if running is not None:
-        running.remove()
-        log(f"ended what ran of step {job.step!r}: {reason}")
-    release_lease(store, job.lease_key, job.owner)
-    return True
 
 
 def remove_job(workspace: Workspace, folder: str) -> None:

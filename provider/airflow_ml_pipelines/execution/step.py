@@ -32,7 +32,15 @@ from airflow_ml_pipelines.core.steps.sources import Sources
 from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.execution.handover import TakenOver, running_attempt
 from airflow_ml_pipelines.execution.kinds import Kind, open_kind
-from airflow_ml_pipelines.execution.left import LeftJob, Told, canceled_step, leave_job, read_left, settle
+from airflow_ml_pipelines.execution.left import (
+    LeftJob,
+    Told,
+    canceled_step,
+    leave_job,
+    read_left,
+    settle,
+    wait_until_ended,
+)
 from airflow_ml_pipelines.execution.mlflow import tell_mlflow
 from airflow_ml_pipelines.execution.places import find_job, read_place, write_place
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
@@ -124,9 +132,16 @@ def _take_over(context: StepContext, kind: Kind, go: Go, log: Log) -> TakenOver 
     document = running_attempt(context)
     store = context.workspace.store
     left = None if document is None else read_left(store, document.folder)
-    if document is None or left is None or settle(store, document.folder, left.id, "killed") == "taken up":
+    if document is None or left is None:
         return kind.take_over(go, log)
-    log(f"the task was run anew, so what runs of step {context.step.name!r} is ended")
+    word = settle(store, document.folder, left.id, "run anew")
+    if word.how == "taken up":
+        return kind.take_over(go, log)
+    log(f"what ran of step {context.step.name!r} is not followed on: its task was killed, or run anew")
+    if word.how == "killed":
+        wait_until_ended(store, document.folder, left.id)
+        if go.lease is not None:
+            go.lease.beat()  # it was released
     running = find_job(context.workspace, document.folder)
     if running is not None:
         running.remove()
