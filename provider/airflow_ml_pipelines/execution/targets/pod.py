@@ -104,7 +104,9 @@ class PodJob:
                 return pod is None or self._is_stuck(pod)
             begun = time.monotonic()
             since = None if window.since is None else int(begun - read) + _BACK
-            with suppress(ComputeTargetException):  # what is not told now is told later; how the pod stands counts
+            with suppress(
+                ComputeTargetException
+            ):  # what is not told now is told later; how the pod stands counts
                 for _, text in window.new(("", entry) for entry in self._stamped(since)):
                     lines.add(text)
                 read = begun
