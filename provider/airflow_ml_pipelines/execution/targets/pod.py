@@ -106,11 +106,11 @@ class PodJob:
             since = None if window.since is None else int(begun - read) + _BACK
             with suppress(
                 ComputeTargetException
-            ):  # what is not told now is told later; how the pod stands counts
+            ):  # what is not told now is told later: the pod's state counts
                 for _, text in window.new(("", entry) for entry in self._stamped(since)):
                     lines.add(text)
                 read = begun
-            return pod.status.phase in _OVER
+            return _is_over(pod)
 
         return look
 
