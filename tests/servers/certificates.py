@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import secrets
 import ssl
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 def make_certificates(folder: Path) -> dict[str, Path]:
     """Write ``ca.pem``, ``cert.pem`` and ``key.pem`` as Docker calls those of a user, and a server's; return them."""
-    authority = _name("authority")
+    authority = _name(secrets.token_hex(8))
     signer = ec.generate_private_key(ec.SECP256R1())
     files = {"ca": _write(folder / "ca.pem", _sign(authority, signer, authority, signer, ca=True))}
     for name, prefix in (("user", ""), ("server", "server-")):
@@ -65,7 +66,27 @@ def _sign(
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(places), critical=False)
+        # Python 3.13 trusts no certificate that lacks these (RFC 5280)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(ca=ca), critical=True)
         .sign(signer, hashes.SHA256())
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
     )
 
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import ipaddress
-import secrets
 import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from servers.certificates import make_certificates
 from servers.serving import serving
 
 __all__ = ["Web", "web_server"]
@@ -39,11 +32,12 @@ class Web(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.elsewhere = ""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.authority, certificate = _make_certificates(folder)
+        certificates = make_certificates(folder)
+        self.authority = certificates["ca"]
         if not tls:
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(certificates["server-cert"], certificates["server-key"])
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def handle_error(self, *_: object) -> None:
@@ -108,31 +102,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
         if headers.get("Connection") == "close":
             self.close_connection = True
-
-
-def _make_certificates(folder: Path) -> tuple[Path, Path]:
-    """Return the files of an authority's certificate, and of a certificate that it has signed with its key."""
-    authority, ours = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, secrets.token_hex(8))])
-    host = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    top = _certificate(name, name, authority.public_key(), x509.BasicConstraints(ca=True, path_length=None))
-    below = _certificate(host, name, ours.public_key(), address)
-    files = folder / "authority.pem", folder / "server.pem"
-    pem = serialization.Encoding.PEM
-    files[0].write_bytes(top.sign(authority, hashes.SHA256()).public_bytes(pem))
-    key = ours.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files[1].write_bytes(key + below.sign(authority, hashes.SHA256()).public_bytes(pem))
-    return files
-
-
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-    )
