@@ -113,6 +113,10 @@ _EXPECTED = {
     "string_unicode": "text that can be written as UTF-8",
     "tuple_type": "a list",
 }
+_POD = "a step's pod is what its compute target says, with `pod_template_file` for what has no option"
+_ELSEWHERE = {"executor_config": _POD, "pod_override": _POD}
+"""Fields that are meant, and said somewhere else."""
+
 _LISTS = ("list_type", "tuple_type")
 _NUMBERS = ("float_type", "int_type")
 
@@ -122,7 +126,9 @@ def _problem(item: ErrorDetails, model: type[BaseModel], is_secret: Callable[[Pa
     kind = item["type"]
     if kind == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        return Problem(path, f"unknown field.{did_you_mean(str(path[-1]), known)}", at_key=True)
+        elsewhere = _ELSEWHERE.get(str(path[-1]))
+        hint = f": {elsewhere}" if elsewhere else f".{did_you_mean(str(path[-1]), known)}"
+        return Problem(path, f"unknown field{hint}", at_key=True)
     if kind == "missing":
         return Problem(path[:-1], f"the field {str(path[-1])!r} is missing", at_key=True)
     if kind == "value_error":
