@@ -122,6 +122,8 @@ def test_a_transfer_that_is_killed_ten_times_is_completed(places):
         killed += process.poll() is None
         process.kill()
         process.communicate()
+        for info in there.walk("out"):  # what is shown of a killed transfer is whole
+            assert there.get(info.path) == FILES[info.path.removeprefix("out/")]
     finish(start(folder, source, target))
     assert is_there(there)
     assert killed
