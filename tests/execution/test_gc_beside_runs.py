@@ -190,7 +190,7 @@ def open_world(tmp_path, monkeypatch):
             prefix = url.removeprefix("world://root").strip("/")
             return WorldStore(world, url, f"{prefix}/" if prefix else "")
 
-        monkeypatch.setattr("airflow_ml_pipelines.core.workspaces.workspace.open_store", open_store)
+        monkeypatch.setattr("airflow_ml_pipelines.core.workspaces.stores.open_store", open_store)
         return workspace
 
     return opened

@@ -76,7 +76,9 @@ def new_modules(code, folder):
 
 def test_the_bundle_of_published_pipelines_costs_tasks_of_other_bundles_nothing(tmp_path):
     bundles = "airflow_ml_pipelines.bundles"
-    assert new_modules(BUNDLES, tmp_path) == [bundles, f"{bundles}.published"]
+    found = new_modules(BUNDLES, tmp_path)
+    # Airflow 3.1 has not imported the package itself before
+    assert [name for name in found if name != "airflow_ml_pipelines"] == [bundles, f"{bundles}.published"]
 
 
 def test_a_task_of_a_published_pipeline_imports_nothing_that_definitions_are_read_with(tmp_path):
