@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_ml_pipelines.core.errors import DefinitionError
 from dag_factory.commands.options import Commands, add_json, add_workspace, complete, count, open_workspace
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     workspace = open_workspace(options)
     if options.name is None and (options.version or options.preview or options.announce):
+        from airflow_ml_pipelines.core.errors import DefinitionError
+
         raise DefinitionError("datasets: name the dataset of which --version, --preview or --announce is")
     if not options.preview and not options.announce:
         return _list(workspace, options)

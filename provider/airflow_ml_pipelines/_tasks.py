@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ __all__ = [
     "TOLD",
     "dataset_asset",
     "describe_step",
+    "earliest_resume",
     "forced_reason",
     "log_outcome",
     "open_planned_step",
@@ -77,6 +79,16 @@ def open_workspace(given: str | None) -> Workspace:
 def workspace_path(workspace: Workspace, given: str | None) -> str | None:
     """Return what another process, perhaps on another machine, opens the same workspace by."""
     return given if workspace.file is None else str(workspace.file)
+
+
+def earliest_resume() -> float:
+    """Return when a task that is deferred now may go on, in seconds since the epoch.
+
+    Airflow's executors take a task for failed that goes on while the process that deferred it is still ending, which its
+    supervisor may see a heartbeat later.
+    """
+    heartbeat = float(conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0))
+    return time.time() + heartbeat + 1
 
 
 def open_planned_step(workspace: Workspace, folder: RunFolder, step: str) -> StepContext:

@@ -1,6 +1,7 @@
 import asyncio
 import importlib
 import threading
+import time
 
 import pytest
 
@@ -21,13 +22,13 @@ def _event(trigger):
 
 
 def test_a_trigger_is_made_again_from_what_it_serialises():
-    trigger = ReuseTrigger(key=KEY, workspace="/somewhere", poll_interval=2.5)
+    trigger = ReuseTrigger(key=KEY, workspace="/somewhere", poll_interval=2.5, not_before=7.0)
     path, arguments = trigger.serialize()
     module, _, name = path.rpartition(".")
     again = getattr(importlib.import_module(module), name)(**arguments)
     assert isinstance(again, ReuseTrigger)
     assert again.serialize() == trigger.serialize()
-    assert arguments == {"key": KEY, "workspace": "/somewhere", "poll_interval": 2.5}
+    assert arguments == {"key": KEY, "workspace": "/somewhere", "poll_interval": 2.5, "not_before": 7.0}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,14 @@ def test_it_fires_when_there_is_a_record(workspace):
     trigger = ReuseTrigger(key=KEY, workspace=str(workspace.file), poll_interval=0.02)
     threading.Timer(0.2, workspace.store.put, (record_path(KEY), b"{}")).start()
     assert _event(trigger) == {"status": "recorded", "key": KEY}
+
+
+def test_it_does_not_fire_while_the_process_that_deferred_the_task_may_be_ending(workspace):
+    workspace.store.put(record_path(KEY), b"{}")
+    when = time.time() + 0.5
+    trigger = ReuseTrigger(key=KEY, workspace=str(workspace.file), poll_interval=0.02, not_before=when)
+    assert _event(trigger)["status"] == "recorded"
+    assert time.time() >= when
 
 
 def test_it_fires_when_the_holder_lets_go(workspace):

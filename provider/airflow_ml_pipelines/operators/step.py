@@ -15,6 +15,7 @@ from airflow_ml_pipelines._tasks import (
     TOLD,
     dataset_asset,
     describe_step,
+    earliest_resume,
     forced_reason,
     log_outcome,
     open_planned_step,
@@ -286,7 +287,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             poll_interval=float(options.get("poll_interval", self.job_poll_interval)),
             until=self._until,
             run_until=_end_of_run(context),
-            not_before=time.time() + conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + 1,
+            not_before=earliest_resume(),
             forced=self._forced,
         )
         self.log.info("The task is deferred: its job goes on alone.")
@@ -295,7 +296,12 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
     def _wait(self, workspace: Workspace, outcome: Wait) -> None:
         if self.deferrable is not False:
             path = workspace_path(workspace, self.workspace)
-            trigger = ReuseTrigger(key=outcome.key, workspace=path, poll_interval=self.poll_interval)
+            trigger = ReuseTrigger(
+                key=outcome.key,
+                workspace=path,
+                poll_interval=self.poll_interval,
+                not_before=earliest_resume(),
+            )
             self.defer(trigger=trigger, method_name="resume")
         until = time.monotonic() + self.poll_interval
         while time.monotonic() < until:

@@ -10,6 +10,7 @@ from airflow_ml_pipelines._airflow import BaseSensorOperator, DownstreamTasksSki
 from airflow_ml_pipelines._tasks import (
     TOLD,
     describe_step,
+    earliest_resume,
     forced_reason,
     log_outcome,
     open_planned_step,
@@ -124,6 +125,7 @@ class ReuseSensor(BaseSensorOperator):  # type: ignore[misc]
                     key=outcome.key,
                     workspace=workspace_path(workspace, self.workspace),
                     poll_interval=self.poke_interval,
+                    not_before=earliest_resume(),
                 )
                 return None
             if isinstance(outcome, Hit):

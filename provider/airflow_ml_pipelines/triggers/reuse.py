@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,9 +21,13 @@ class ReuseTrigger(BaseTrigger):  # type: ignore[misc]
     :param key: the reuse key.
     :param workspace: the workspace's file or folder; None for the one that the triggerer's configuration names.
     :param poll_interval: seconds between two looks.
+    :param not_before: the event is held back until then, in seconds since the epoch; see
+        :class:`~airflow_ml_pipelines.triggers.step.StepTrigger`.
     """
 
-    def __init__(self, *, key: str, workspace: str | None = None, poll_interval: float = 5.0) -> None:
+    def __init__(
+        self, *, key: str, workspace: str | None = None, poll_interval: float = 5.0, not_before: float = 0.0
+    ) -> None:
         super().__init__()
         if not key:
             raise ValueError("a ReuseTrigger needs the key that it waits for")
@@ -31,11 +36,13 @@ class ReuseTrigger(BaseTrigger):  # type: ignore[misc]
         self.key = key
         self.workspace = workspace
         self.poll_interval = poll_interval
+        self.not_before = not_before
         self._opened: Workspace | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and all that it was made with."""
-        arguments = {"key": self.key, "workspace": self.workspace, "poll_interval": self.poll_interval}
+        names = ("key", "workspace", "poll_interval", "not_before")
+        arguments = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -48,6 +55,7 @@ class ReuseTrigger(BaseTrigger):  # type: ignore[misc]
         while True:
             status = await look()
             if status is not None:
+                await asyncio.sleep(max(0.0, self.not_before - time.time()))
                 yield TriggerEvent({"status": status, "key": self.key})
                 return
             await asyncio.sleep(self.poll_interval)
