@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +37,21 @@ def test_python_takes_the_results_of_yaml(workspace):
     assert "4 steps: 0 reused, 4 to run" in first
     again = call(sys.executable, EXAMPLES / "digits_python.py", ML_PIPELINES_WORKSPACE=workspace)
     assert "4 steps: 4 reused" in again
+
+
+@pytest.mark.parametrize("name", ["s3", "azurite", "gcs"])
+def test_the_example_runs_with_its_workspace_on_a_server(request, tmp_path, name):
+    server = request.getfixturevalue(name)
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    root = json.dumps({"url": f"{server.bucket('examples')}/{tmp_path.name}", "connection": "far"})
+    settings = (EXAMPLES / "workspace.yaml").read_text()
+    (folder / "workspace.yaml").write_text(settings.replace("root: .ml-pipelines", f"root: {root}"))
+    known = {"AIRFLOW_CONN_FAR": json.dumps(server.connection), "ML_PIPELINES_CACHE": tmp_path / "cache"}
+    call(sys.executable, EXAMPLES / "make_data.py", "--workspace", folder, **known)
+    run = [*COMMAND, "run", EXAMPLES / "digits.pipeline.yaml", "--workspace", folder]
+    assert "4 steps: 0 reused, 4 to run" in call(*run, **known)
+    assert "4 steps: 4 reused" in call(*run, **known)
 
 
 @pytest.mark.oldest
