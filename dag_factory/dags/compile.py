@@ -165,7 +165,8 @@ class _Builder:
             **settings,
         }
         make_run = self.operators.of(step)
-        limited = {**_given(pool=self.operators.pool(step)), **shared}
+        deferrable = getattr(self.definition.steps.get(step.id), "deferrable", None)
+        limited = {**_given(pool=self.operators.pool(step), deferrable=deferrable), **shared}
         shares = self._shares(step, shared)
         if not step.allow_reuse:
             run = make_run(task_id=RUN_TASK, step=step, **limited)

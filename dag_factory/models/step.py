@@ -49,6 +49,8 @@ class StepDefinition(DefinitionModel):
     :param pool: the pool of its task in Airflow.
     :param queue: the queue of its task in Airflow.
     :param priority_weight: the weight of its task in Airflow.
+    :param deferrable: whether its task gives its worker back while its job runs; what the compute target says if left
+        out.
     """
 
     script: str
@@ -75,6 +77,7 @@ class StepDefinition(DefinitionModel):
     pool: str | None = None
     queue: str | None = None
     priority_weight: int | None = None
+    deferrable: bool | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -58,6 +58,7 @@ class DataTransferStep(PipelineStep):
     :param pool: the pool of the step's task in Airflow.
     :param queue: the queue of the step's task in Airflow.
     :param priority_weight: the weight of the step's task in Airflow.
+    :param deferrable: whether the task gives its worker back while it waits for another run that copies the same.
     :raises TypeError: where something is of a type that it can't be.
     :raises DefinitionError: where source and destination can't be.
     """
@@ -82,6 +83,7 @@ class DataTransferStep(PipelineStep):
         pool: str | None = None,
         queue: str | None = None,
         priority_weight: int | None = None,
+        deferrable: bool | None = None,
     ) -> None:
         where = "DataTransferStep"
         expect(f"{where}(name=…)", name, str, what="a name")
@@ -110,6 +112,7 @@ class DataTransferStep(PipelineStep):
             pool=pool,
             queue=queue,
             priority_weight=priority_weight,
+            deferrable=deferrable,
         )
         self.table = (
             destination_data_reference if isinstance(destination_data_reference, SqlDataReference) else None

@@ -91,6 +91,8 @@ class DatabricksStep(PipelineStep):
     :param pool: the pool of the step's task in Airflow.
     :param queue: the queue of the step's task in Airflow.
     :param priority_weight: the weight of the step's task in Airflow.
+    :param deferrable: whether the task gives its worker back while its job runs; what the compute target says
+        if left out.
     :raises TypeError: where something is of a type that it can't be.
     :raises DefinitionError: where parameters do not go together; the text says what to choose.
     """
@@ -144,6 +146,7 @@ class DatabricksStep(PipelineStep):
         pool: str | None = None,
         queue: str | None = None,
         priority_weight: int | None = None,
+        deferrable: bool | None = None,
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         _check_types(given)
@@ -173,6 +176,7 @@ class DatabricksStep(PipelineStep):
             pool=pool,
             queue=queue,
             priority_weight=priority_weight,
+            deferrable=deferrable,
         )
         super().__init__(name, inputs, outputs, python_script_params or jar_params)
         self.params = dict(notebook_params or {})

@@ -1,4 +1,4 @@
-"""What a step's task in Airflow is given besides the step: retries, pool, queue, priority."""
+"""What a step's task in Airflow is given besides the step: retries, pool, queue, priority, whether it is deferred."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def check_settings(
     pool: str | None,
     queue: str | None,
     priority_weight: int | None,
+    deferrable: bool | None,
 ) -> dict[str, Any]:
     """Return those settings that are given, as fields of a step's definition.
 
@@ -36,6 +37,8 @@ def check_settings(
             expect(f"{where}({name}=…)", number, int, what="a whole number")
     if retries is not None and retries < 0:
         raise DefinitionError(f"{where}(retries=…): expected at least 0, found {retries}")
+    if deferrable is not None:
+        expect(f"{where}(deferrable=…)", deferrable, bool, what="True or False")
     settings = {
         "description": description,
         "retries": retries,
@@ -43,6 +46,7 @@ def check_settings(
         "pool": pool,
         "queue": queue,
         "priority_weight": priority_weight,
+        "deferrable": deferrable,
     }
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -134,6 +134,8 @@ class PythonScriptStep(PipelineStep):
     :param pool: the pool of the step's task in Airflow.
     :param queue: the queue of the step's task in Airflow.
     :param priority_weight: the weight of the step's task in Airflow.
+    :param deferrable: whether the task gives its worker back while its job runs; what the compute target says
+        if left out.
     :param target: another word for ``compute_target``.
     :raises TypeError: where something is of a type that it can't be.
     :raises DefinitionError: where inputs, outputs and arguments don't fit together.
@@ -164,6 +166,7 @@ class PythonScriptStep(PipelineStep):
         pool: str | None = None,
         queue: str | None = None,
         priority_weight: int | None = None,
+        deferrable: bool | None = None,
         target: ComputeTarget | str | tuple[str, str] | None = None,
     ) -> None:
         where = "PythonScriptStep"
@@ -192,6 +195,7 @@ class PythonScriptStep(PipelineStep):
             pool=pool,
             queue=queue,
             priority_weight=priority_weight,
+            deferrable=deferrable,
         )
         _check_runconfig_params(f"{where}(runconfig_pipeline_params=…)", runconfig_pipeline_params)
         super().__init__(name or self.script_name, inputs, outputs, arguments, params)

@@ -171,6 +171,7 @@ ELSEWHERE = {
     "pool": "",
     "queue": "",
     "priority_weight": "",
+    "deferrable": "",
 }
 
 

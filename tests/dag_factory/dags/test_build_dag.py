@@ -86,7 +86,7 @@ def test_settings_of_airflow_reach_dag_and_tasks(build):
         queue: cpu
         steps:
           a: {script: a.py}
-          b: {script: a.py, retries: 0, retry_delay: 5s, pool: large, queue: gpu, priority_weight: 7, timeout: 1h}
+          b: {script: a.py, retries: 0, retry_delay: 5s, pool: large, queue: gpu, priority_weight: 7, timeout: 1h, deferrable: false}
         """
     )
     assert dag.description == "What it does."
@@ -106,6 +106,7 @@ def test_settings_of_airflow_reach_dag_and_tasks(build):
         *("large", "gpu", 7),
     )
     assert second.execution_timeout is None
+    assert (first.deferrable, second.deferrable) == (None, False)
     plan = dag.get_task("plan")
     assert (plan.owner, plan.retries, plan.retry_delay, plan.pool, plan.queue) == (
         *("team", 2, timedelta(minutes=10)),

@@ -150,6 +150,7 @@ SCHEDULES = some(
 STEPS = st.fixed_dictionaries(
     {"script": TEXT},
     optional=SETTINGS
+    | {"deferrable": st.booleans()}
     | {
         "name": TEXT,
         "arguments": st.lists(SCALARS, max_size=4),

@@ -15,6 +15,7 @@ SETTINGS = {
     "pool": "gpus",
     "queue": "large",
     "priority_weight": 7,
+    "deferrable": True,
 }
 
 
@@ -45,8 +46,10 @@ def test_the_tasks_of_a_dag_have_what_the_step_says_and_else_what_the_pipeline_s
     run = dag.get_task("train_it.run")
     assert (run.retries, run.pool, run.queue, run.priority_weight) == (3, "gpus", "large", 7)
     assert run.retry_delay == timedelta(seconds=90)
+    assert run.deferrable is True
     assert dag.get_task("train_it.reuse").retries == 3
     run = dag.get_task("b.run")
+    assert run.deferrable is None
     assert (run.retries, run.pool, run.queue, run.retry_delay) == (1, "own", "small", timedelta(minutes=5))
 
 
@@ -61,6 +64,7 @@ def test_the_tasks_of_a_dag_have_what_the_step_says_and_else_what_the_pipeline_s
         ({"retry_delay": -1}, DefinitionError, "expected a duration"),
         ({"timeout": "3:20"}, DefinitionError, "write 3h20m or 3m20s"),
         ({"priority_weight": 0.5}, TypeError, "expected a whole number"),
+        ({"deferrable": 1}, TypeError, r"deferrable=…\): expected True or False, found 1"),
         ({"description": b"x"}, TypeError, "expected text"),
         ({"retry": 3}, TypeError, "no argument 'retry'. Did you mean 'retries'?"),
     ],
