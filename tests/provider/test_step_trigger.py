@@ -166,15 +166,19 @@ def test_a_deferred_task_collects_what_its_job_has_made(defer, make, run_task, f
 
 
 def test_each_line_is_told_once_by_triggerers_that_follow_one_another_and_the_worker(
-    defer, make, run_task, fake, told
+    defer, make, run_task, fake, told, workspace
 ):
+    def kept():  # how many lines were told as the next triggerer knows it
+        job = trigger.job
+        return left.read_left(workspace.store, job.folder(workspace.store)).stdout
+
     trigger = defer()
     with Started(trigger) as started:
-        wait_until(lambda: told() == ["begun"])
+        wait_until(lambda: told() == ["begun"] and kept() == 1)
         started.cancel()
     fake.write("train", "line 1", "line 2")
     with Started(again(trigger)) as started:
-        wait_until(lambda: "line 2" in told())
+        wait_until(lambda: "line 2" in told() and kept() == 3)
         started.cancel()
     fake.write("train", "line 3")
     fake.end("train")

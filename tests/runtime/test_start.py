@@ -93,7 +93,7 @@ def test_what_was_compiled_once_is_not_compiled_again(folder):
     before = compiled(folder, folder / "none")
     made = start(folder, "--compile", str(file))
     assert made.returncode == 0, made.stderr
-    assert compiled(folder, file) < before / 4
+    assert compiled(folder, file) < before / 3  # the rest is what Python imports before
 
 
 def test_what_another_python_compiled_is_left_alone(folder):
