@@ -365,7 +365,7 @@ def test_where_airflow_does_not_tell_a_trigger_of_a_kill_the_runs_folder_does(
     find = module.end_left
     with Started(trigger) as started:
         other = again(trigger)
-        monkeypatch.setattr("airflow_ml_pipelines.execution.left.find_job", lambda *_: None)
+        monkeypatch.setattr("airflow_ml_pipelines.execution.left.remove_job", lambda *_: False)
         other.end_job()  # of an API server that can't reach the engine
         monkeypatch.undo()
         monkeypatch.setattr(module, "TRIGGERS_ARE_KILLED", False)
@@ -397,15 +397,15 @@ def test_a_trigger_refuses_what_it_could_not_look_after(defer, wrong):
 def test_a_task_that_is_run_anew_waits_until_who_has_killed_it_is_done(defer, fake, workspace, monkeypatch):
     trigger = defer()
     ending, go_on = threading.Event(), threading.Event()
-    find = left.find_job
+    remove = left.remove_job
 
     def slow(*arguments):
         if threading.current_thread() is thread:
             ending.set()
             assert go_on.wait(60)
-        return find(*arguments)
+        return remove(*arguments)
 
-    monkeypatch.setattr(left, "find_job", slow)
+    monkeypatch.setattr(left, "remove_job", slow)
     thread = threading.Thread(target=again(trigger).end_job)
     thread.start()
     assert ending.wait(60)

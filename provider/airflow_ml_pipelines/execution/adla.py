@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from airflow_ml_pipelines.core.errors import ComputeTargetException
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import OutputSpec, StepSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.core.workspaces.workspace import ComputeTargetSpec
@@ -44,7 +45,7 @@ class AdlaKind:
         self._step = context.step
         self._type = context.workspace.compute_target(context.step.compute_target).type
 
-    def take_over(self, go: Go, log: Log) -> None:
+    def take_over(self, began: StepDocument | None, go: Go, log: Log) -> None:
         """Return None: nothing was ever started."""
 
     def destination(self, spec: OutputSpec, attempt: int) -> NoReturn:  # noqa: ARG002

@@ -17,7 +17,6 @@ from airflow_ml_pipelines.core.databricks.client import DatabricksClient
 from airflow_ml_pipelines.core.databricks.code import fetch_notebooks, open_shelf
 from airflow_ml_pipelines.core.databricks.notebook import is_notebook
 from airflow_ml_pipelines.core.databricks.request import submit_request, token_of
-from airflow_ml_pipelines.core.databricks.rules import SECRET_REFERENCE
 from airflow_ml_pipelines.core.databricks.upload import notebook_path, upload_snapshot
 from airflow_ml_pipelines.core.errors import (
     ComputeTargetException,
@@ -41,7 +40,6 @@ from airflow_ml_pipelines.execution.handover import (
     HandedOver,
     ScriptKind,
     TakenOver,
-    running_attempt,
 )
 from airflow_ml_pipelines.execution.job import make_job, output_destination
 from airflow_ml_pipelines.execution.kinds import Kind
@@ -51,7 +49,7 @@ from airflow_ml_pipelines.execution.targets.databricks import DatabricksTarget
 from airflow_ml_pipelines.execution.targets.port import Log, Place
 from airflow_ml_pipelines.execution.targets.registry import open_target, read_options, used_target
 from airflow_ml_pipelines.execution.targets.spark import SparkOptions, spark_variables
-from airflow_ml_pipelines.execution.targets.spark_stores import hide_conf, store_access
+from airflow_ml_pipelines.execution.targets.spark_stores import hide_conf, refuse_secret, store_access
 from airflow_ml_pipelines.runtime.job import Job, JobSource
 from airflow_ml_pipelines.runtime.masking import Mask
 
@@ -95,10 +93,9 @@ class _OnDatabricks:
         self._spec = context.workspace.compute_target(context.step.compute_target)
         self._target = DatabricksTarget(self._spec)
 
-    def take_over(self, go: Go, log: Log) -> TakenOver | None:
+    def take_over(self, began: StepDocument | None, go: Go, log: Log) -> TakenOver | None:
         """Find the run again that was submitted before, or submit it with its token, which starts no second one."""
         context = self._context
-        began = running_attempt(context)
         document = began or self._unseen()
         if document is None or document.key != (go.lease.key if go.lease else None):
             return None
@@ -282,11 +279,7 @@ class _OnSpark(ScriptKind):
             databricks.spark_env_variables, f"step {context.step.name!r}, spark_env_variables"
         )
         for name, value in variables.items():
-            if SECRET_REFERENCE.search(value):
-                raise DefinitionError(
-                    f"spark_env_variables {name!r}: {value} is a secret of a Databricks workspace, which Spark without it does "
-                    "not know"
-                )
+            refuse_secret(f"spark_env_variables {name!r}", value)
         if databricks.form == "notebook":
             source = replace(source, module=_RUNNER)
             arguments = [json.dumps(given.widgets), _EXITED]

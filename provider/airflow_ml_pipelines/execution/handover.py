@@ -61,8 +61,10 @@ class ScriptKind:
         self._context = context
         self._target = open_target(context.workspace.compute_target(context.step.compute_target))
 
-    def take_over(self, go: Go, log: Log) -> TakenOver | None:
-        return _take_over(self._context, go, self._target, self._make_job, log)
+    def take_over(self, began: StepDocument | None, go: Go, log: Log) -> TakenOver | None:
+        return (
+            None if began is None else _take_over(self._context, began, go, self._target, self._make_job, log)
+        )
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:  # noqa: ARG002
         """Make the environment and the job of an attempt, and start it.
@@ -100,15 +102,17 @@ def running_attempt(context: StepContext) -> StepDocument | None:
 
 
 def _take_over(
-    context: StepContext, go: Go, target: ComputeTarget, make: Callable[[int, str], Job], log: Log
+    context: StepContext,
+    document: StepDocument,
+    go: Go,
+    target: ComputeTarget,
+    make: Callable[[int, str], Job],
+    log: Log,
 ) -> TakenOver | None:
     """Return the job that a lost process has started for the same step of the same run, None where there is none.
 
     It is taken only where it was given the same as this process would give it.
     """
-    document = running_attempt(context)
-    if document is None:
-        return None
     store = context.workspace.store
     place = read_place(store, document.folder)
     if place is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Protocol
 
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import OutputSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.execution.handover import HandedOver, TakenOver
@@ -23,8 +24,11 @@ _KINDS = {
 class Kind(Protocol):
     """A step of one kind that is to be run."""
 
-    def take_over(self, go: Go, log: Log) -> TakenOver | None:
-        """Return what a process that was lost has started for the step; None where there is nothing."""
+    def take_over(self, began: StepDocument | None, go: Go, log: Log) -> TakenOver | None:
+        """Return what a process that was lost has started for the step; None where there is nothing.
+
+        :param began: the attempt that somebody began and nobody ended, if there is one.
+        """
 
     def hand_over(self, go: Go, attempt: int, log: Log) -> HandedOver:
         """Start an attempt. :raises MlPipelinesError: where it can't be started; nothing of it is left then."""

@@ -10,20 +10,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from airflow_ml_pipelines.core.documents import read_document, write_document
-from airflow_ml_pipelines.core.errors import DocumentError, MlPipelinesError, NotFoundError
+from airflow_ml_pipelines.core.errors import DocumentError, NotFoundError
 from airflow_ml_pipelines.core.reuse.lease import release_lease
 from airflow_ml_pipelines.core.runs.folder import RunFolder, StepDocument
 from airflow_ml_pipelines.core.steps.decide import StepContext
 from airflow_ml_pipelines.core.stores.store import Store
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
-from airflow_ml_pipelines.execution.places import find_job
+from airflow_ml_pipelines.execution.places import remove_job
 from airflow_ml_pipelines.execution.targets.port import SCHEMA, OnLine
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "end_left",
     "leave_job",
     "read_left",
-    "remove_job",
     "settle",
     "settled",
     "wait_until_ended",
@@ -199,9 +197,7 @@ def end_left(
     if word.how != "killed":
         return False
     try:
-        running = find_job(workspace, folder)
-        if running is not None:
-            running.remove()
+        if remove_job(workspace, folder):
             log(f"ended what ran of step {job.step!r}: {reason}")
     finally:
         if word.is_mine:
@@ -215,17 +211,6 @@ def _cancel(run: RunFolder, job: LeftJob, reason: str) -> None:
     document = run.read_step(job.step)
     if document is not None and document.status == "running" and document.attempt == job.attempt:
         run.write_step(canceled_step(document, reason))
-
-
-def remove_job(workspace: Workspace, folder: str) -> None:
-    """Remove what runs of an attempt that nobody needs; where that can't be reached it is left to the reaper.
-
-    :param folder: the attempt's, under the workspace's root.
-    """
-    with suppress(MlPipelinesError):
-        running = find_job(workspace, folder)
-        if running is not None:
-            running.remove()
 
 
 def canceled_step(document: StepDocument, reason: str) -> StepDocument:

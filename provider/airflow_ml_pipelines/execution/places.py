@@ -12,7 +12,7 @@ from airflow_ml_pipelines.execution.targets.port import SCHEMA, Found, Place
 from airflow_ml_pipelines.execution.targets.registry import open_target, used_target
 from airflow_ml_pipelines.runtime.job import Job
 
-__all__ = ["find_job", "job_path", "place_path", "read_job", "read_place", "write_place"]
+__all__ = ["find_job", "job_path", "place_path", "read_job", "read_place", "remove_job", "write_place"]
 
 
 def read_place(store: Store, folder: str) -> Place | None:
@@ -75,3 +75,15 @@ def find_job(workspace: Workspace, folder: str) -> Found | None:
             return find_run(spec, place)
         target = open_target(spec)
     return target.find(place, read_job(store, folder), workspace)
+
+
+def remove_job(workspace: Workspace, folder: str) -> bool:
+    """Remove what is there of the job of an attempt, and return whether there was anything.
+
+    :raises MlPipelinesError: where that can't be known.
+    """
+    running = find_job(workspace, folder)
+    if running is None:
+        return False
+    running.remove()
+    return True

@@ -42,7 +42,7 @@ from airflow_ml_pipelines.execution.left import (
     wait_until_ended,
 )
 from airflow_ml_pipelines.execution.mlflow import tell_mlflow
-from airflow_ml_pipelines.execution.places import find_job, read_place, write_place
+from airflow_ml_pipelines.execution.places import read_place, remove_job, write_place
 from airflow_ml_pipelines.execution.targets.port import Log, OnLine, Running
 from airflow_ml_pipelines.runtime.result import JobResult
 
@@ -84,8 +84,8 @@ def run_step(
     :param on_line: told each line that the script writes, with ``stdout`` or ``stderr``.
     :param canceled: asked several times a second; a reason ends the script.
     :param last_try: whether a failure ends the run (unless it goes on without this step).
-    :param leave: asked once the job was handed over, and would go on alone, whether this process leaves it alone; who
-        said that it is to be taken up (:func:`~airflow_ml_pipelines.execution.left.settle`) runs the step again in the
+    :param leave: asked once the job was handed over whether this process leaves it alone, which it does where the job would
+        go on alone; who said that it is to be taken up (:func:`~airflow_ml_pipelines.execution.left.settle`) runs the step again in the
         same run, and takes it over. Without that word it was the task that was run anew: the job is ended.
     :raises StepLeft: where it was left alone.
     :raises StepFailedError: where the script failed.
@@ -97,12 +97,12 @@ def run_step(
     taken = _take_over(context, kind, go, log)
     document = _new_attempt(context, go) if taken is None else taken.document
     folder.clear_failure(step.id)
-    told = _told(context, document, on_line)
+    told = Told(on_line) if taken is None else _told(context, document, on_line)
     try:
         with _lease(context, go, document).kept() as lease:
             _claim_inputs(context)
             job = taken.job if taken else kind.hand_over(go, document.attempt, log)
-            if _can_leave(context, document) and leave(job.running):
+            if leave(job.running) and _can_leave(context, document):
                 lease.hand_on()
                 raise StepLeft(  # noqa: TRY301 - the lease is to end its keeping first
                     leave_job(context, document, told, lease.key)
@@ -133,18 +133,16 @@ def _take_over(context: StepContext, kind: Kind, go: Go, log: Log) -> TakenOver 
     store = context.workspace.store
     left = None if document is None else read_left(store, document.folder)
     if document is None or left is None:
-        return kind.take_over(go, log)
+        return kind.take_over(document, go, log)
     word = settle(store, document.folder, left.id, "run anew")
     if word.how == "taken up":
-        return kind.take_over(go, log)
+        return kind.take_over(document, go, log)
     log(f"what ran of step {context.step.name!r} is not followed on: its task was killed, or run anew")
     if word.how == "killed":
         wait_until_ended(store, document.folder, left.id)
         if go.lease is not None:
             go.lease.beat()  # it was released
-    running = find_job(context.workspace, document.folder)
-    if running is not None:
-        running.remove()
+    remove_job(context.workspace, document.folder)
     context.folder.write_step(canceled_step(document, "the task was run anew"))
     return None
 

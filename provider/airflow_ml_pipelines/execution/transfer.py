@@ -13,6 +13,7 @@ from airflow_ml_pipelines.core.files.manifest import Manifest
 from airflow_ml_pipelines.core.keys.fingerprint import list_data
 from airflow_ml_pipelines.core.progress import ProgressLog, told_to
 from airflow_ml_pipelines.core.reuse.lease import Lease, acquire_lease
+from airflow_ml_pipelines.core.runs.folder import StepDocument
 from airflow_ml_pipelines.core.spec import Data, OutputSpec, TransferSpec
 from airflow_ml_pipelines.core.steps.decide import Go, StepContext
 from airflow_ml_pipelines.core.stores.locations import Found
@@ -51,7 +52,7 @@ class TransferKind:
         self._context = context
         self._places: dict[str, tuple[str, str]] = {}
 
-    def take_over(self, go: Go, log: Log) -> TakenOver | None:  # noqa: ARG002
+    def take_over(self, began: StepDocument | None, go: Go, log: Log) -> TakenOver | None:  # noqa: ARG002
         """Return None: a transfer ends with its process; the next one brings what is missing."""
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +29,12 @@ from airflow_ml_pipelines._tasks import (
     workspace_path,
 )
 from airflow_ml_pipelines.core.documents import write_document
-from airflow_ml_pipelines.core.errors import DefinitionError, StepCanceledError, did_you_mean
+from airflow_ml_pipelines.core.errors import (
+    DefinitionError,
+    MlPipelinesError,
+    StepCanceledError,
+    did_you_mean,
+)
 from airflow_ml_pipelines.core.runs.folder import RunDocument, RunFolder, StepDocument
 from airflow_ml_pipelines.core.runs.place import write_place
 from airflow_ml_pipelines.core.spec import PipelineSpec, StepSpec
@@ -134,7 +140,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
     def execute(self, context: Any) -> dict[str, Any]:
         """Take an earlier result or run the script."""
         from airflow_ml_pipelines.execution.handover import running_attempt
-        from airflow_ml_pipelines.execution.left import remove_job
+        from airflow_ml_pipelines.execution.places import remove_job
 
         if self._until is None and self.execution_timeout is not None:
             self._until = time.time() + self.execution_timeout.total_seconds()
@@ -154,7 +160,8 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
                 document = outcome.document
                 self.reused_from_url = reused_from_url(workspace, document.reused_from)
                 if before is not None:  # another run was faster, since nobody could keep the lease
-                    remove_job(workspace, before.folder)
+                    with suppress(MlPipelinesError):  # what can't be reached is left to the reaper
+                        remove_job(workspace, before.folder)
             else:
                 document = self._run(with_archive(step), outcome, context)
             self._emit(context, step, document)

@@ -8,7 +8,6 @@ that end tasks in the triggerer (``end_from_trigger``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -80,13 +79,8 @@ def _end_jobs(row: Any, *which: Any) -> None:
         .join(TaskInstance, TaskInstance.trigger_id == Trigger.id)
         .where(Trigger.classpath == _TRIGGER, *which)
     )
-    for arguments in _read(session.scalars(query)):
-        _ENDING.submit(_end, arguments)
-
-
-def _read(triggers: Iterable[Trigger]) -> Iterable[dict[str, Any]]:
-    for trigger in triggers:
-        yield dict(trigger.kwargs)
+    for trigger in session.scalars(query):
+        _ENDING.submit(_end, dict(trigger.kwargs))
 
 
 def _end(arguments: dict[str, Any]) -> None:

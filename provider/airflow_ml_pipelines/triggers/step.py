@@ -143,7 +143,7 @@ class StepTrigger(BaseTrigger):  # type: ignore[misc]
         if self.until is not None and time.time() >= self.until:
             return {"status": "timeout"}
         run = self.job.run_folder(workspace.store)
-        if not run.read_run().continue_on_step_failure and find_failure(run, self.job.step) is not None:
+        if find_failure(run, self.job.step) is not None and not run.read_run().continue_on_step_failure:
             return {"status": "stop"}
         if self._look_at is None:
             self._look_at = self._watch(workspace)

@@ -13,7 +13,7 @@ from airflow_ml_pipelines.core.stores.credentials import resolve_variables
 from airflow_ml_pipelines.core.stores.obstore_options import ObjectStoreConfig, read_options
 from airflow_ml_pipelines.core.workspaces.workspace import Workspace
 
-__all__ = ["StoreAccess", "explain_missing", "hide_conf", "store_access"]
+__all__ = ["StoreAccess", "explain_missing", "hide_conf", "refuse_secret", "store_access"]
 
 _VARIABLE = "SPARK_STORE_"
 _OAUTH = "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider"
@@ -71,6 +71,18 @@ def store_access(workspace: Workspace, urls: Iterable[str]) -> StoreAccess:
     return access
 
 
+def refuse_secret(what: str, value: str) -> None:
+    """Refuse a value that names a secret of a Databricks workspace.
+
+    :param what: how an error calls it.
+    :raises DefinitionError: where it does.
+    """
+    if SECRET_REFERENCE.search(value):
+        raise DefinitionError(
+            f"{what}: {value} is a secret of a Databricks workspace, which Spark without it does not know"
+        )
+
+
 def hide_conf(access: StoreAccess, conf: Mapping[str, str], *, local: bool) -> dict[str, str]:
     """Return configuration in which ``env:NAME`` is replaced by what Hadoop puts that variable's value in for.
 
@@ -81,10 +93,7 @@ def hide_conf(access: StoreAccess, conf: Mapping[str, str], *, local: bool) -> d
     """
     found = {}
     for name, value in conf.items():
-        if SECRET_REFERENCE.search(value):
-            raise DefinitionError(
-                f"spark_conf {name!r}: {value} is a secret of a Databricks workspace, which Spark without it does not know"
-            )
+        refuse_secret(f"spark_conf {name!r}", value)
         if value.startswith("env:"):
             if not (local and name.startswith("spark.hadoop.")):
                 raise DefinitionError(
